@@ -1,0 +1,56 @@
+"""The command line: one file a command group, one line here for each command.
+
+Only typer and the standard library are imported before a command runs, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from orionlm.cli import complete, doctor, report, run, runs
+from orionlm.cli.failures import guarded
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("complete")(complete.complete)
+app.command("runs")(runs.runs)
+app.command("gc")(runs.gc)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from orionlm import __version__
+
+        print(f"orion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _orion(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Builds language models when compute and text are the limit.
+
+    \b
+    Begin here:
+      orion run quickstart         real text to a forecast that is checked, in minutes
+      orion doctor                 what this machine lacks
+    """
+
+
+def main() -> None:
+    """The `orion` command."""
+    sys.exit(guarded(app))

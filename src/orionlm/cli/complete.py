@@ -1,0 +1,50 @@
+"""`orion complete`: what a checkpoint says next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint's directory, or a run that trained one.")],
+    prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
+    tokens: Annotated[int, typer.Option(min=1, help="At most so many new tokens.")] = 128,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample among the k likeliest tokens; 0 among all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Complete a prompt.
+
+    \b
+    Examples:
+      orion complete runs/quickstart "def "
+      orion complete runs/quickstart/artifacts/run "import " --temperature 0
+    """
+    from orionlm.cli.output import print_json
+    from orionlm.inference.generate import complete as generate
+
+    path = _checkpoint(checkpoint)
+    text = generate(path, prompt, max_new_tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+    if as_json:
+        print_json({"checkpoint": str(path), "prompt": prompt, "completion": text})
+    else:
+        print(prompt + text)
+
+
+def _checkpoint(path: Path) -> Path:
+    """`path` itself, or the one checkpoint that the run at `path` trained."""
+    if not (path / "artifacts").is_dir():
+        return path
+    from orionlm.artifact import MANIFEST, open_artifact
+    from orionlm.errors import UserError
+
+    artifacts = [open_artifact(found.parent, verify=False) for found in sorted(path.glob(f"artifacts/*/{MANIFEST}"))]
+    trained = [artifact.path for artifact in artifacts if artifact.kind == "train" and not artifact.path.suffix]
+    if len(trained) == 1:
+        return trained[0]
+    found = f"has several checkpoints: {', '.join(map(str, trained))}" if trained else "has no checkpoint yet"
+    raise UserError(f"{path}: this run {found}; name one")

@@ -1,0 +1,1 @@
+"""Run tables, and what a lever is worth in compute."""

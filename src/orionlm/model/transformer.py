@@ -1,0 +1,205 @@
+"""The dense transformer, Qwen3-shaped, written for one device; parallelism is applied from outside.
+
+Parameter names are those of Hugging Face's `Qwen3ForCausalLM`, so a checkpoint of ours is one of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orionlm.shape import Shape
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, computed in fp32 (Zhang & Sennrich 1910.07467, eq. 4)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_fp32 = x.float()
+        scale = torch.rsqrt(x_fp32.square().mean(-1, keepdim=True) + self.epsilon)
+        return (x_fp32 * scale * self.weight.float()).to(x.dtype)
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding (Su et al. 2104.09864, eq. 34) in the half-split layout that Qwen and Llama use."""
+
+    cos_tk: Tensor
+    sin_tk: Tensor
+
+    def __init__(self, head_dim: int, positions: int, theta: float) -> None:
+        super().__init__()
+        frequency_k = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+        angle_tk = torch.outer(torch.arange(positions, dtype=torch.float32), frequency_k)
+        self.register_buffer("cos_tk", angle_tk.cos(), persistent=False)
+        self.register_buffer("sin_tk", angle_tk.sin(), persistent=False)
+
+    def forward(self, x_bthk: Tensor, start: int = 0) -> Tensor:
+        """Rotates heads at positions start … start + t."""
+        stop = start + x_bthk.shape[1]
+        cos, sin = self.cos_tk[start:stop, None], self.sin_tk[start:stop, None]
+        first, second = x_bthk.float().chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x_bthk.dtype)
+
+
+class KeyValueCache:
+    """Keys and values of the positions seen so far: one pair of (b, kv_heads, positions, head_dim) buffers a layer."""
+
+    def __init__(self, shape: Shape, batch: int, positions: int, dtype: torch.dtype, device: torch.device) -> None:
+        size = (shape.layers, batch, shape.kv_heads, positions, shape.head_dim)
+        self.keys = torch.zeros(size, dtype=dtype, device=device)
+        self.values = torch.zeros(size, dtype=dtype, device=device)
+        self.length = 0
+
+    def extend(self, layer: int, key_bhtk: Tensor, value_bhtk: Tensor) -> tuple[Tensor, Tensor]:
+        stop = self.length + key_bhtk.shape[2]
+        self.keys[layer, :, :, self.length : stop] = key_bhtk
+        self.values[layer, :, :, self.length : stop] = value_bhtk
+        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
+
+
+class Attention(nn.Module):
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.layer, self.heads, self.kv_heads, self.head_dim = layer, shape.heads, shape.kv_heads, shape.head_dim
+        self.q_proj = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=False)
+        self.k_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
+        self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
+        self.o_proj = nn.Linear(shape.heads * shape.head_dim, shape.width, bias=False)
+        self.q_norm = RMSNorm(shape.head_dim, shape.norm_epsilon)
+        self.k_norm = RMSNorm(shape.head_dim, shape.norm_epsilon)
+
+    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+        batch, length, _ = x_btd.shape
+        start = cache.length if cache else 0
+        # One product instead of three: on small widths the call costs more than the concatenation.
+        projection = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+        heads_bthk = F.linear(x_btd, projection).view(batch, length, -1, self.head_dim)
+        q_bthk, k_bthk, v_bthk = heads_bthk.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
+        q_bhtk = rotary(self.q_norm(q_bthk), start).transpose(1, 2)
+        k_bhtk = rotary(self.k_norm(k_bthk), start).transpose(1, 2)
+        v_bhtk = v_bthk.transpose(1, 2)
+        if cache:
+            k_bhtk, v_bhtk = cache.extend(self.layer, k_bhtk, v_bhtk)
+        y_bhtk = attend(q_bhtk, k_bhtk, v_bhtk, mask)
+        return self.o_proj(y_bhtk.transpose(1, 2).reshape(batch, length, -1))
+
+
+def attend(q_bhtk: Tensor, k_bhsk: Tensor, v_bhsk: Tensor, mask_b1ts: Tensor | None) -> Tensor:
+    """Softmax attention; `mask_b1ts` is added to the scores, and None lets every query see every key.
+
+    On a CPU explicit products beat the fused kernel at the head sizes and contexts of small models
+    (docs/NOTES.md); elsewhere torch picks its own.
+    """
+    repeats = q_bhtk.shape[1] // k_bhsk.shape[1]
+    if q_bhtk.device.type != "cpu":
+        return F.scaled_dot_product_attention(q_bhtk, k_bhsk, v_bhsk, attn_mask=mask_b1ts, enable_gqa=repeats > 1)
+    if repeats > 1:
+        k_bhsk, v_bhsk = k_bhsk.repeat_interleave(repeats, 1), v_bhsk.repeat_interleave(repeats, 1)
+    score_bhts = (q_bhtk @ k_bhsk.transpose(-1, -2)).float() / math.sqrt(q_bhtk.shape[-1])
+    if mask_b1ts is not None:
+        score_bhts = score_bhts + mask_b1ts
+    return score_bhts.softmax(-1).to(v_bhsk.dtype) @ v_bhsk
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2002.05202, eq. 6)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.width, shape.mlp_width, bias=False)
+        self.up_proj = nn.Linear(shape.width, shape.mlp_width, bias=False)
+        self.down_proj = nn.Linear(shape.mlp_width, shape.width, bias=False)
+
+    def forward(self, x_btd: Tensor) -> Tensor:
+        gate_up = F.linear(x_btd, torch.cat([self.gate_proj.weight, self.up_proj.weight]))
+        gate_btf, up_btf = gate_up.chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate_btf) * up_btf)
+
+
+class Block(nn.Module):
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.self_attn = Attention(shape, layer)
+        self.mlp = MLP(shape)
+        self.input_layernorm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_epsilon)
+
+    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), rotary, mask, cache)
+        return x_btd + self.mlp(self.post_attention_layernorm(x_btd))
+
+
+class Decoder(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.layers = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
+        self.norm = RMSNorm(shape.width, shape.norm_epsilon)
+        self.rotary = Rotary(shape.head_dim, shape.context, shape.rope_theta)
+
+    def forward(self, tokens_bt: Tensor, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+        x_btd = self.embed_tokens(tokens_bt)
+        for layer in self.layers:
+            x_btd = layer(x_btd, self.rotary, mask, cache)
+        return self.norm(x_btd)
+
+
+class Transformer(nn.Module):
+    """tokens (b, t) → logits (b, t, vocabulary)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = Decoder(shape)
+        self.lm_head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        if shape.tied:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def initialize(self, seed: int) -> None:
+        """Normal(0, 1/fan_in) matrices, zero for those that write to the residual stream, so that each block starts as
+        the identity; the embedding at 1/sqrt(width), so that the tied head's logits start near unit scale. Those scales
+        let one set of learning rates serve every width (Yang et al. 2203.03466, table 3). Drawn on the CPU, in fp32."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                nn.init.ones_(parameter)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                nn.init.zeros_(parameter)
+            else:
+                drawn = torch.randn(parameter.shape, generator=generator) / math.sqrt(parameter.shape[1])
+                parameter.data.copy_(drawn)
+
+    def forward(self, tokens_bt: Tensor, documents_bt: Tensor | None = None) -> Tensor:
+        mask = causal_mask(tokens_bt.shape[1], documents_bt, tokens_bt.device)
+        return self.lm_head(self.model(tokens_bt, mask, None))
+
+    def step(self, tokens_bt: Tensor, cache: KeyValueCache) -> Tensor:
+        """The next tokens of a cached sequence → logits (b, vocabulary) at the last of them; the cache grows by t."""
+        length = tokens_bt.shape[1]
+        mask = None
+        if length > 1:
+            mask = torch.full((length, cache.length + length), -torch.inf, device=tokens_bt.device)
+            mask = mask.triu(cache.length + 1)
+        x_btd = self.model(tokens_bt, mask, cache)
+        cache.length += length
+        return self.lm_head(x_btd[:, -1])
+
+
+def causal_mask(length: int, documents_bt: Tensor | None, device: torch.device) -> Tensor:
+    """0 where a query may look, -inf elsewhere: at itself and before, and only inside its own document.
+
+    Returns (t, t), or (b, 1, t, t) when `documents_bt` gives each position's document.
+    """
+    allowed = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    if documents_bt is not None:
+        allowed = allowed & (documents_bt[:, :, None] == documents_bt[:, None, :])
+        allowed = allowed[:, None]
+    return torch.zeros(allowed.shape, device=device).masked_fill(~allowed, -torch.inf)
