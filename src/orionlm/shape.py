@@ -24,7 +24,7 @@ class Shape:
     head_dim: int
     mlp_width: int
     context: int
-    rope_theta: float = 10_000.0
+    rope_theta: float = 1_000_000.0
     norm_epsilon: float = 1e-6
     tied: bool = True
 
@@ -42,9 +42,9 @@ class Shape:
     def from_width(cls, width: int, *, vocabulary: int, context: int, layers: int | None = None) -> Shape:
         """The one dial: every other size follows from the width.
 
-        Heads of 32 up to width 512 and of 128 beyond; an MLP of 8/3 the width, rounded to 16, so that SwiGLU costs what
-        a plain MLP of 4 x width does (Shazeer, 2002.05202 §2); four layers at least, then one per 64 of width, the aspect
-        ratio that the compute-optimal small-model literature uses.
+        Heads of 32 up to width 512 and of 128 beyond; an MLP of 8/3 the width, rounded to 16, so that SwiGLU costs
+        what a plain MLP of 4 x width does (Shazeer, 2002.05202 §2); one layer for each 64 of width (nanochat's aspect
+        ratio), but at least four.
         """
         if width < 16 or width % 16:
             raise UserError(f"width = {width}: give a multiple of 16, at least 16")

@@ -148,7 +148,7 @@ def test_a_broken_fit_file_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UserError, match="orion fit"):
         read_fits(path)
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="no such readable file"):
         read_fits(tmp_path / "other.json")
 
 

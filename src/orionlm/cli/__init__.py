@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orionlm.cli import complete, doctor, report, run, runs
+from orionlm.cli import complete, doctor, fit, report, run, runs
 from orionlm.cli.failures import guarded
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+fit.register(app)
 app.command("complete")(complete.complete)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)

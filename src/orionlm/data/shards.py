@@ -7,13 +7,11 @@ documents. A shard is finished when its record in `work/` is; an interrupted run
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from orionlm.artifact import Artifact, write_json
 from orionlm.data.tokenizer import WordEncoder, token_lengths
 from orionlm.errors import UserError
+from orionlm.processes import pool
+from orionlm.recipe.estimate import Derived, Estimate
 
 if TYPE_CHECKING:
     from orionlm.recipe.context import Context
@@ -94,22 +94,10 @@ def _tokenised(jobs: dict[str, Job], work: Path, size: int) -> Iterator[tuple[st
         for name, job in jobs.items():
             yield name, write_shard(*job, work / f"{name}.bin")
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_end_with_parent) as pool:
-        running = {pool.submit(write_shard, *job, work / f"{name}.bin"): name for name, job in jobs.items()}
+    with pool(processes) as workers:
+        running = {workers.submit(write_shard, *job, work / f"{name}.bin"): name for name, job in jobs.items()}
         for future in as_completed(running):
             yield running[future], future.result()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def shard_plan(corpus: Path, shard_bytes: int) -> list[list[int]]:
@@ -226,3 +214,12 @@ class TokenSet:
             documents=info[split]["documents"],
             bytes=info[split]["bytes"],
         )
+
+
+def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:
+    """How wide a token is on disk; how many there are, only the text can say."""
+    vocabulary = known["tokenizer"]["vocabulary"]
+    numbers = [
+        Derived("bytes per token on disk", 2 if vocabulary <= 1 << 16 else 4, "B", "2 up to 65,536 tokens, else 4")
+    ]
+    return Estimate(numbers, provides={"vocabulary": vocabulary})

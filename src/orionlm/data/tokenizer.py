@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
 from orionlm.errors import UserError
+from orionlm.recipe.estimate import Derived, Estimate
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -166,3 +167,9 @@ class _Known(dict[str, bytes]):
         ids = self.tokenizer.encode(word, add_special_tokens=False).ids
         self[word] = encoded = np.array(ids, self.dtype).tobytes()
         return encoded
+
+
+def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:
+    """The vocabulary, which every later stage's sizes follow from."""
+    numbers = [Derived("vocabulary", settings.vocabulary, "tokens", "256 bytes + 1 end of text + merges")]
+    return Estimate(numbers, provides={"vocabulary": settings.vocabulary})

@@ -88,7 +88,9 @@ def complete(
         raise UserError(f"top_k = {top_k}: give 0 for the whole vocabulary or a positive number")
     model = load(checkpoint)
     if not (checkpoint / TOKENIZER).is_file():
-        raise UserError(f"{checkpoint}: no {TOKENIZER}; put the tokenizer the model was trained with beside its weights")
+        raise UserError(
+            f"{checkpoint}: no {TOKENIZER}; put the tokenizer the model was trained with beside its weights"
+        )
     tokenizer = load_tokenizer((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
     eot = tokenizer.token_to_id(END_OF_TEXT)
     room = model.shape.context - max_new_tokens
@@ -97,5 +99,7 @@ def complete(
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids[-room:] or [eot]
     generator = torch.Generator().manual_seed(seed)
     prompt_bt = torch.tensor([ids])
-    new_bt = generate(model, prompt_bt, max_new_tokens, temperature=temperature, top_k=top_k, eot=eot, generator=generator)
+    new_bt = generate(
+        model, prompt_bt, max_new_tokens, temperature=temperature, top_k=top_k, eot=eot, generator=generator
+    )
     return tokenizer.decode([token for token in new_bt[0].tolist() if token != eot])

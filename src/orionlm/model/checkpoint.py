@@ -1,4 +1,4 @@
-"""A model on disk: safetensors, a Hugging Face `config.json`, and its tokenizer. `transformers` loads the same folder."""
+"""A model on disk: safetensors, a Hugging Face `config.json`, its tokenizer. `transformers` loads the same folder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def from_config(config: Mapping[str, Any]) -> Shape:
     if config.get("model_type") != "qwen3":
         raise UserError(f"model_type = {config.get('model_type')!r}: only 'qwen3' checkpoints can be loaded")
     if config.get("attention_bias") or config.get("use_sliding_window"):
-        raise UserError("attention_bias or use_sliding_window is on: this transformer has neither; use a plain Qwen3 model")
+        raise UserError(
+            "attention_bias or use_sliding_window is on: this transformer has neither; use a plain Qwen3 model"
+        )
     rope = config.get("rope_parameters") or {}
     if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
         raise UserError("rope scaling is on: this transformer has none; use a checkpoint without it")
@@ -89,7 +91,9 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") 
         open_artifact(folder, kind="train")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise UserError(f"{folder}: no {name}; give the folder of a trained model, such as runs/NAME/artifacts/STAGE")
+            raise UserError(
+                f"{folder}: no {name}; give the folder of a trained model, such as runs/NAME/artifacts/STAGE"
+            )
     try:
         shape = from_config(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         tensors = load_file(folder / WEIGHTS)

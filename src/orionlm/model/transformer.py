@@ -163,20 +163,6 @@ class Transformer(nn.Module):
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
 
-    def initialize(self, seed: int) -> None:
-        """Normal(0, 1/fan_in) matrices, zero for those that write to the residual stream, so that each block starts as
-        the identity; the embedding at 1/sqrt(width), so that the tied head's logits start near unit scale. Those scales
-        let one set of learning rates serve every width (Yang et al. 2203.03466, table 3). Drawn on the CPU, in fp32."""
-        generator = torch.Generator().manual_seed(seed)
-        for name, parameter in self.named_parameters():
-            if parameter.ndim < 2:
-                nn.init.ones_(parameter)
-            elif name.endswith(("o_proj.weight", "down_proj.weight")):
-                nn.init.zeros_(parameter)
-            else:
-                drawn = torch.randn(parameter.shape, generator=generator) / math.sqrt(parameter.shape[1])
-                parameter.data.copy_(drawn)
-
     def forward(self, tokens_bt: Tensor, documents_bt: Tensor | None = None) -> Tensor:
         mask = causal_mask(tokens_bt.shape[1], documents_bt, tokens_bt.device)
         return self.lm_head(self.model(tokens_bt, mask, None))

@@ -122,8 +122,8 @@ def read_fits(path: str | Path) -> Fits:
     """Reads what `orion fit --out` wrote."""
     try:
         return Fits.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it with `orion fit RUNS.csv --out {path}`") from None
+    except OSError:
+        raise UserError(f"{path}: no such readable file; make it with `orion fit RUNS.csv --out {path}`") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise UserError(f"{path}: not a fit in JSON; make one with `orion fit RUNS.csv --out FIT.json`") from None
 

@@ -27,6 +27,6 @@ KINDS: dict[str, Kind] = {
     "tokens": Kind("orionlm.data.shards", {"corpus": "corpus", "tokenizer": "tokenizer"}),
     "ladder": Kind("orionlm.ladder.stage", {"tokens": "tokens"}),
     "forecast": Kind("orionlm.ladder.forecast", {"ladder": "ladder", "tokens": "tokens"}),
-    "train": Kind("orionlm.train.stage", {"tokens": "tokens"}, optional={"forecast": "forecast"}),
+    "train": Kind("orionlm.ladder.run", {"tokens": "tokens"}, optional={"forecast": "forecast"}),
     "outcome": Kind("orionlm.ladder.outcome", {"forecast": "forecast", "run": "train", "ladder": "ladder"}),
 }

@@ -1,4 +1,4 @@
-"""How this machine does the arithmetic fastest: device, precision, threads, compilation. Measured once, stored, said."""
+"""How does this machine compute fastest: device, precision, threads, compilation? Measured once, stored, said."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "GB200": 2500e12, "MI300X": 1307e12}
 
 # A compiled step saves about half its time on a CPU and costs about 20 s of compiling (docs/NOTES.md).
-COMPILE_FROM_SECONDS = 60.0
+COMPILE_FROM_SECONDS = 40.0
 ASSUMED_CPU_RATE = 35e9
 
 

@@ -18,7 +18,7 @@ class OptimizerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["adamw", "muon"] = "adamw"
-    rate: float = Field(default=8e-3, gt=0, description="AdamW's peak rate for matrices at width 64")
+    rate: float = Field(default=4e-3, gt=0, description="AdamW's peak rate for matrices at width 64")
     embedding_rate: float = Field(default=8e-3, gt=0)
     muon_rate: float = Field(default=0.02, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
@@ -29,12 +29,14 @@ class OptimizerSettings(BaseModel):
 def build(masters: Mapping[str, nn.Parameter], width: int, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
     """Optimizers over the fp32 parameters.
 
-    AdamW's step does not depend on a matrix's size, and what it adds to an activation grows with the fan-in: its rate for
-    matrices falls as 1/width (Yang et al. 2203.03466, table 8), the embedding's and the norms' stay. Muon's
+    AdamW's step does not depend on a matrix's size, and what it adds to an activation grows with the fan-in: its rate
+    for matrices falls as 1/width (Yang et al. 2203.03466, table 8), the embedding's and the norms' stay. Muon's
     orthogonalised step has unit spectral norm at any size, so its rate stays (Bernstein & Newhouse 2410.21265).
     """
     embeddings = [p for name, p in masters.items() if "embed_tokens" in name or "lm_head" in name]
-    matrices = [p for name, p in masters.items() if p.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name]
+    matrices = [
+        p for name, p in masters.items() if p.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
+    ]
     vectors = [p for p in masters.values() if p.ndim < 2]
     rate = settings.rate * BASE_WIDTH / width
     adamw = [

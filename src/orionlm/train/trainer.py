@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from orionlm.data.loader import Batch, Loader
 from orionlm.errors import UserError
+from orionlm.model.initialization import initialize
 from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape
 from orionlm.train.execution import Execution
@@ -35,13 +36,14 @@ class Trainer:
         *,
         seed: int,
         clip: float = 1.0,
+        copying: bool = True,
         objective: Objective = next_token,
     ) -> None:
         torch.set_num_threads(execution.threads)
         self.shape, self.loader, self.execution, self.clip, self.objective = shape, loader, execution, clip, objective
         self.device = torch.device(execution.device)
         self.model = Transformer(shape)
-        self.model.initialize(seed)
+        initialize(self.model, seed, copying=copying)
         self.model.to(self.device)
         self.masters: dict[str, nn.Parameter] = {}
         for name, parameter in self.model.named_parameters():
@@ -88,7 +90,7 @@ class Trainer:
             for parameter, slots in optimizer.state.items():
                 for slot, value in slots.items():
                     tensors[f"{slot}/{names[id(parameter)]}"] = value
-        return tensors | {"step": torch.tensor(self.step)}
+        return tensors | {"trainer/step": torch.tensor(self.step)}
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -98,7 +100,7 @@ class Trainer:
             kind, _, name = key.partition("/")
             if kind == "weight":
                 self.masters[name].copy_(tensor)
-            elif kind != "step":
+            elif kind != "trainer":
                 slots.setdefault(name, {})[kind] = tensor.clone()
         for optimizer in self.optimizers:
             optimizer.state.clear()
@@ -106,7 +108,7 @@ class Trainer:
         for name, values in slots.items():
             master = self.masters[name]
             owner[id(master)].state[master] = values
-        self.step = int(tensors["step"])
+        self.step = int(tensors["trainer/step"])
         self.publish()
 
 

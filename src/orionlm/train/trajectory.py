@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,7 @@ class TrainingSettings(BaseModel):
     warmup_steps: int = Field(default=100, ge=0)
     decay: float = Field(default=0.2, gt=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
+    initialization: Literal["copying", "plain"] = "copying"
     optimizer: OptimizerSettings = OptimizerSettings()
 
     @property
@@ -101,7 +102,7 @@ def train(
     """Train every branch, from wherever `work` says an earlier attempt stopped.
 
     `measure` is called on each finished model and gives its row of numbers; `before` is the FLOPs that `task` had seen.
-    Returns the trainer at the end of the last branch, a row a branch, and the losses along the way (no times in either).
+    Returns the trainer at the end of the last branch, a row a branch, and the losses along the way (no times in them).
     """
     work.mkdir(parents=True, exist_ok=True)
     return _Run(trajectory, tokens, work, context, execution, task, before).all(measure)
@@ -121,11 +122,15 @@ class _Run:
         settings = trajectory.settings
         self.trajectory, self.work, self.context, self.execution = trajectory, work, context, execution
         self.task, self.before, self.interval, self.spent = task, before, Interval(), _Spent()
-        loader = Loader(
-            tokens, context_length=settings.context, batch_size=settings.batch_size, seed=trajectory.seed
-        )
+        loader = Loader(tokens, context_length=settings.context, batch_size=settings.batch_size, seed=trajectory.seed)
         self.trainer = Trainer(
-            trajectory.shape, loader, settings.optimizer, execution, seed=trajectory.seed, clip=settings.clip
+            trajectory.shape,
+            loader,
+            settings.optimizer,
+            execution,
+            seed=trajectory.seed,
+            clip=settings.clip,
+            copying=settings.initialization == "copying",
         )
         self.log_every = max(1, trajectory.branches[-1] // 200)
         self.curve: list[dict[str, Any]] = []

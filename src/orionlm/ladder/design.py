@@ -1,0 +1,73 @@
+"""From one dial, the FLOPs of its largest point, to a whole ladder: sizes, lengths, branches."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orionlm.errors import UserError
+from orionlm.shape import Shape
+from orionlm.train.trajectory import TrainingSettings, Trajectory
+
+# Widths of the rungs as shares of the widest, and where their decay branches end as shares of the longest: three sizes
+# and four lengths are the fewest that tell the parameters' part of a law from the tokens' part.
+WIDTHS = (0.5, 0.67, 1.0)
+BRANCHES = (0.2, 0.35, 0.6, 1.0)
+TOKENS_PER_PARAMETER = 1.0
+SHARE_ADVICE = (0.1, 0.5)
+
+
+class LadderSettings(BaseModel):
+    """`largest_flops` is the dial: training FLOPs of the largest point. `widths` replaces the derived sizes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    largest_flops: float = Field(gt=0)
+    widths: tuple[int, ...] | None = None
+    branches: tuple[float, ...] = BRANCHES
+    validation_tokens: int = Field(default=131_072, ge=1)
+    training: TrainingSettings = TrainingSettings()
+
+
+def design(settings: LadderSettings, vocabulary: int, seed: int) -> list[Trajectory]:
+    """One trajectory a size, each spending `largest_flops` at its end, with a decay branch at every share of it."""
+    shares = settings.branches
+    if len(set(shares)) < 2 or list(shares) != sorted(set(shares)) or not shares[0] > 0 or shares[-1] != 1:
+        raise UserError(f"branches = {list(shares)}: give at least two ascending shares, the last 1.0")
+    rungs = []
+    for width in settings.widths or widths(settings, vocabulary):
+        shape = Shape.from_width(width, vocabulary=vocabulary, context=settings.training.context)
+        step_flops = shape.train_flops_per_token() * settings.training.batch_tokens
+        branches = tuple(round(share * settings.largest_flops / step_flops) for share in shares)
+        if branches[0] < 2 or len(set(branches)) < len(branches):
+            raise UserError(
+                f"largest_flops = {settings.largest_flops:g}: at width {width} the branches end after "
+                f"{', '.join(map(str, branches))} steps; raise it, or lower batch_size or widths"
+            )
+        rungs.append(Trajectory(f"d{width}", shape, settings.training, branches, seed))
+    if len({rung.shape.width for rung in rungs}) < 2:
+        raise UserError(f"widths = {[rung.shape.width for rung in rungs]}: give at least two different widths")
+    return rungs
+
+
+def widths(settings: LadderSettings, vocabulary: int) -> list[int]:
+    """Widths around the model that would read `TOKENS_PER_PARAMETER` tokens a parameter at the largest point."""
+    wanted = math.sqrt(settings.largest_flops / 6 / TOKENS_PER_PARAMETER)
+    candidates = range(32, 8193, 16)
+    context = settings.training.context
+    largest = min(
+        candidates,
+        key=lambda w: abs(math.log(Shape.from_width(w, vocabulary=vocabulary, context=context).parameters / wanted)),
+    )
+    return sorted({max(32, round(share * largest / 16) * 16) for share in WIDTHS})
+
+
+def check_text(rungs: list[Trajectory], unique_tokens: int) -> None:
+    """A ladder measures fresh text: no point may pass its text more than once. Raises UserError."""
+    most = max(rung.branches[-1] * rung.settings.batch_tokens for rung in rungs)
+    if most > unique_tokens:
+        raise UserError(
+            f"largest_flops: the longest run reads {most:,} tokens and the text has {unique_tokens:,}; "
+            "add text, lower largest_flops, or name larger widths"
+        )

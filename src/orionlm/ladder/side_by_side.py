@@ -1,0 +1,112 @@
+"""Trains a ladder's rungs side by side, one core each: on small models two cores do more apart than together."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orionlm.artifact import open_artifact
+from orionlm.ladder.run import measure, validation
+from orionlm.processes import pool
+from orionlm.progress import Progress
+from orionlm.train.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from orionlm.recipe.context import Context
+    from orionlm.train.execution import Execution
+
+POLL_SECONDS = 0.5
+Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One rung and where it works: all that a worker needs, and that can be sent to one."""
+
+    rung: Trajectory
+    tokens: Path
+    work: Path
+    validation_tokens: int
+    execution: Execution
+    stage: str
+    run_dir: Path
+    dollars_per_hour: float | None
+    price_source: str
+
+
+def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained]:
+    """(points, losses along the way) of each job, in order, whichever ends first."""
+    total = sum(job.rung.flops for job in jobs)
+    said = get_context("spawn").Queue()
+    done: dict[str, tuple[float, str]] = {}
+    # The small ones take longest, for the same FLOPs: they begin.
+    order = sorted(range(len(jobs)), key=lambda i: jobs[i].rung.shape.parameters)
+    with context.progress.task(context.stage, total=total) as task, pool(workers, _listen, (said,)) as processes:
+        running: dict[int, Future[Trained]] = {i: processes.submit(_train, jobs[i]) for i in order}
+        waiting: set[Future[Trained]] = set(running.values())
+        while waiting:
+            finished, waiting = wait(waiting, POLL_SECONDS)
+            for future in finished:
+                if future.exception():
+                    for process in list((processes._processes or {}).values()):
+                        process.kill()
+                    raise future.exception()  # type: ignore[misc]
+            while True:
+                try:
+                    name, flops, note = said.get_nowait()
+                except queue.Empty:
+                    break
+                done[name] = (flops, note)
+            notes = [note for name, (flops, note) in done.items() if flops < 0.999 * _flops(jobs, name)]
+            task.update(sum(flops for flops, _ in done.values()), " | ".join(notes))
+        return [running[i].result() for i in range(len(jobs))]
+
+
+def _flops(jobs: list[Job], name: str) -> float:
+    return next(job.rung.flops for job in jobs if job.rung.name == name)
+
+
+class _Relay:
+    """Stands where a progress task would, in a worker: what it is told goes to the parent, at most twice a second."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.last = name, 0.0
+
+    def update(self, done: float, note: str = "") -> None:
+        if time.monotonic() - self.last > POLL_SECONDS:
+            self.last = time.monotonic()
+            _said.put((self.name, done, note))
+
+
+_said: Any = None
+
+
+def _listen(said: Any) -> None:
+    global _said
+    _said = said
+    # Compiling would otherwise start a worker of its own for each core, in each of us.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+
+def _train(job: Job) -> Trained:
+    from orionlm.data.shards import TokenSet
+    from orionlm.recipe.context import Context
+    from orionlm.train.trajectory import train
+
+    context = Context(
+        job.stage, job.rung.seed, job.run_dir, Progress(quiet=True), job.dollars_per_hour, job.price_source
+    )
+    tokens = TokenSet.open(job.tokens, "train")
+    windows = validation(open_artifact(job.tokens, verify=False), job.rung.settings.context, job.validation_tokens)
+    relay: Any = _Relay(job.rung.name)
+    _, points, curve = train(
+        job.rung, tokens, job.work, context, job.execution, lambda trainer: measure(trainer, windows, context), relay
+    )
+    _said.put((job.rung.name, job.rung.flops, ""))
+    return points, curve

@@ -1,0 +1,97 @@
+"""The stage `ladder`: trains the designed runs and writes one row a finished model to the run table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orionlm.artifact import Artifact, write_json
+from orionlm.ladder.design import SHARE_ADVICE, LadderSettings, check_text, design
+from orionlm.ladder.run import seconds_for, shape_numbers
+from orionlm.recipe.estimate import Derived, Estimate
+
+if TYPE_CHECKING:
+    from orionlm.recipe.context import Context
+
+Settings = LadderSettings
+
+
+def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
+    """Train every rung; a killed ladder goes on inside the rung it was at."""
+    from orionlm.data.shards import TokenSet
+    from orionlm.gain.runs import RunTable, write_runs
+    from orionlm.ladder.side_by_side import Job, train_rungs
+    from orionlm.train.execution import choose
+
+    tokens = TokenSet.open(inputs["tokens"].path, "train")
+    rungs = design(settings, tokens.vocabulary, context.seed)
+    check_text(rungs, len(tokens))
+    execution = choose(context, max(rung.flops for rung in rungs))
+    workers = 1
+    if execution.device == "cpu":
+        workers = min(execution.threads, len(rungs))
+        execution = replace(execution, threads=1, peak=execution.peak / execution.threads)
+    jobs = [
+        Job(rung, inputs["tokens"].path, out / "work" / rung.name, settings.validation_tokens, execution,
+            context.stage, context.run_dir, context.dollars_per_hour, context.price_source)
+        for rung in rungs
+    ]  # fmt: skip
+    trained = train_rungs(jobs, context, workers)
+    rows: list[dict[str, Any]] = []
+    for rung, (points, _) in zip(rungs, trained, strict=True):
+        for share, point in zip(settings.branches, points, strict=True):
+            rows.append(_row(rung.name, share, rung.seed, tokens.vocabulary, point))
+    curves = {rung.name: curve for rung, (_, curve) in zip(rungs, trained, strict=True)}
+    write_runs(out / "runs.csv", RunTable.from_rows(rows))
+    write_json(out / "curves.json", curves)
+    write_json(
+        out / "ladder.json",
+        {
+            "training": settings.training.model_dump(),
+            "rungs": [
+                {
+                    "run": rung.name,
+                    "width": rung.shape.width,
+                    "layers": rung.shape.layers,
+                    "params": rung.shape.parameters,
+                    "flops_per_token": rung.shape.train_flops_per_token(),
+                    "branches": [
+                        {"steps": steps, "tokens": steps * rung.settings.batch_tokens, "flops": steps * rung.step_flops}
+                        for steps in rung.branches
+                    ],
+                }
+                for rung in rungs
+            ],
+        },
+    )
+
+
+def _row(run: str, share: float, seed: int, vocabulary: int, point: dict[str, Any]) -> dict[str, Any]:
+    kept = ("params", "tokens", "unique_tokens", "flops", "bits_per_byte", "loss", "induction", "standard_error")
+    row = {name: point[name] for name in kept}
+    return {"run": run, "lever": "", "scale": f"{share:g}", "seed": seed, "vocabulary": vocabulary} | row
+
+
+def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:
+    """The ladder's sizes and cost, with their formulas."""
+    vocabulary = known["tokens"]["vocabulary"]
+    rungs = design(settings, vocabulary, context.seed)
+    numbers: list[Derived] = []
+    for rung in rungs:
+        numbers += shape_numbers(rung.name, rung.shape)
+        lengths = " ".join(f"{steps * rung.settings.batch_tokens:,}" for steps in rung.branches)
+        numbers.append(
+            Derived(f"{rung.name}: tokens at its points", lengths, "", "branches · largest_flops / FLOPs per token")
+        )
+        numbers.append(
+            Derived(f"{rung.name}: FLOPs", rung.flops, "FLOP", "6N(0.8·D_max + 0.2·ΣD_i), attention included")
+        )
+    flops = sum(rung.flops for rung in rungs)
+    low, high = SHARE_ADVICE
+    numbers.append(
+        Derived("ladder FLOPs", flops, "FLOP", f"sum over rungs; {low:.0%} to {high:.0%} of all FLOPs is a sound share")
+    )
+    seconds = seconds_for(context, [(rung.shape, rung.flops) for rung in rungs])
+    provides = {"largest": rungs[-1].shape, "largest_flops": settings.largest_flops}
+    return Estimate(numbers, flops, seconds, provides)

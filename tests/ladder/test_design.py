@@ -1,0 +1,43 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orionlm.errors import UserError
+from orionlm.ladder.design import LadderSettings, check_text, design
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(1e11, 1e16))
+def test_the_dial_gives_three_sizes_that_all_end_at_it(flops):
+    rungs = design(LadderSettings(largest_flops=flops), 2048, 0)
+    assert len(rungs) == 3
+    for rung in rungs:
+        ends = [steps * rung.step_flops for steps in rung.branches]
+        assert ends[-1] == pytest.approx(flops, rel=0.02)
+        assert ends == sorted(ends)
+
+
+def test_branches_off_one_trajectory_cost_less_than_runs_of_their_own():
+    for rung in design(LadderSettings(largest_flops=2e12), 2048, 0):
+        assert rung.flops < 0.75 * sum(steps * rung.step_flops for steps in rung.branches)
+
+
+def test_a_text_too_small_for_the_ladder_is_one_line_with_both_sizes():
+    rungs = design(LadderSettings(largest_flops=2e12), 2048, 0)
+    with pytest.raises(UserError, match=r"the longest run reads [\d,]+ tokens and the text has 1,000"):
+        check_text(rungs, 1000)
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"largest_flops": 1e6}, "raise it"),
+        ({"largest_flops": 2e12, "branches": (0.5,)}, "at least two ascending shares"),
+        ({"largest_flops": 2e12, "branches": (0.5, 0.2, 1.0)}, "at least two ascending shares"),
+        ({"largest_flops": 2e12, "widths": (64,)}, "two different widths"),
+        ({"largest_flops": 2e12, "widths": (60, 64)}, "multiple of 16"),
+    ],
+)
+def test_a_ladder_that_cannot_be_built_says_what_to_change(wrong, said):
+    with pytest.raises(UserError, match=said):
+        design(LadderSettings(**wrong), 2048, 0)

@@ -1,0 +1,124 @@
+"""Training and its branches; stopping anywhere and going on changes nothing."""
+
+import json
+from contextlib import suppress
+
+import pytest
+import torch
+
+from orionlm.errors import UserError
+from orionlm.ledger import Ledger
+from orionlm.progress import Progress
+from orionlm.recipe.context import Context
+from orionlm.shape import Shape
+from orionlm.train import trajectory as module
+from orionlm.train.checkpoint import load_state, save_state
+from orionlm.train.execution import Execution
+from orionlm.train.optimizer import OptimizerSettings
+from orionlm.train.trajectory import TrainingSettings, Trajectory, train
+
+SHAPE = Shape.from_width(16, vocabulary=300, context=16)
+
+
+def plan(branches=(20, 40), name="adamw"):
+    training = TrainingSettings(context=16, batch_size=4, warmup_steps=4, optimizer=OptimizerSettings(name=name))
+    return Trajectory("d16", SHAPE, training, branches, seed=3)
+
+
+def go(tokens, work, trajectory, measure=None):
+    context = Context("train", 0, work.parent, Progress(quiet=True))
+    with context.progress.task("train", total=1) as task:
+        measure = measure or (lambda trainer: {"step": trainer.step, "norm": weight_norm(trainer)})
+        return train(trajectory, tokens, work, context, Execution(), measure, task)
+
+
+def weight_norm(trainer):
+    return sum(float(master.double().square().sum()) for master in trainer.masters.values())
+
+
+def test_training_lowers_the_loss_on_text_that_can_be_learned(token_set, tmp_path):
+    _, _, curve = go(token_set, tmp_path / "work", plan(branches=(150,)))
+    assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
+
+
+def test_a_branch_is_the_model_that_a_run_of_that_length_would_have_given(token_set, tmp_path):
+    _, branched, _ = go(token_set, tmp_path / "both", plan())
+    _, short, _ = go(token_set, tmp_path / "short", plan(branches=(20,)))
+    _, long, _ = go(token_set, tmp_path / "long", plan(branches=(40,)))
+    assert branched == short + long
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_stopped_anywhere_and_gone_on_gives_the_same_weights_points_and_losses(
+    token_set, tmp_path, monkeypatch, optimizer
+):
+    trajectory = plan(name=optimizer)
+    whole, points, curve = go(token_set, tmp_path / "whole", trajectory)
+    monkeypatch.setattr(module.Interval, "due", lambda self: True)
+
+    class Killed(BaseException):
+        pass
+
+    original = save_state
+    for victim in range(1, 40, 6):
+        calls = 0
+
+        def save(*args, victim=victim):
+            nonlocal calls
+            calls += 1
+            if calls == victim:
+                raise Killed
+            return original(*args)
+
+        work = tmp_path / f"killed{victim}"
+        monkeypatch.setattr(module, "save_state", save)
+        with suppress(Killed):
+            go(token_set, work, trajectory)
+        monkeypatch.setattr(module, "save_state", original)
+        again, points_again, curve_again = go(token_set, work, trajectory)
+        assert points_again == points and curve_again == curve
+        for name, master in whole.masters.items():
+            assert torch.equal(master, again.masters[name]), (victim, name)
+
+
+def test_a_kill_right_after_a_branch_was_measured_does_not_measure_it_again(token_set, tmp_path):
+    seen = []
+
+    class Killed(BaseException):
+        pass
+
+    def measure(trainer):
+        seen.append(trainer.step)
+        if seen == [20, 40]:
+            raise Killed
+        return {"step": trainer.step}
+
+    with suppress(Killed):
+        go(token_set, tmp_path / "work", plan(), measure)
+    _, points, _ = go(token_set, tmp_path / "work", plan(), measure)
+    assert seen == [20, 40, 40] and points == [{"step": 20}, {"step": 40}]
+
+
+def test_everything_computed_is_in_the_ledger_also_what_a_kill_threw_away(token_set, tmp_path):
+    trajectory = plan()
+    go(token_set, tmp_path / "work", trajectory)
+    entries = Ledger(tmp_path / "ledger.jsonl").entries()
+    assert sum(entry.flops for entry in entries) == pytest.approx(trajectory.flops)
+    assert sum(entry.tokens for entry in entries) == trajectory.steps * trajectory.settings.batch_tokens
+
+
+def test_a_rate_that_blows_up_is_one_line_that_names_the_rate(token_set, tmp_path):
+    training = TrainingSettings(
+        context=16, batch_size=4, warmup_steps=0, optimizer=OptimizerSettings(rate=1e30, embedding_rate=1e30)
+    )
+    with pytest.raises(UserError, match="lower optimizer.rate"):
+        go(token_set, tmp_path / "work", Trajectory("d16", SHAPE, training, (50,), 0))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_state(path, {"a": torch.ones(3)}, {"mark": json.dumps([1])})
+    assert load_state(path)[1] == {"mark": "[1]"}
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+    with pytest.raises(UserError, match=r"state\.safetensors: damaged checkpoint"):
+        load_state(path)
