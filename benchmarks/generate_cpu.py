@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from itertools import product
 
@@ -85,7 +86,7 @@ def main() -> None:
         "unit": f"new tokens/s, {THREADS} threads, batch {BATCH}, {NEW} new after {PROMPT}, greedy; "
         "low and high: 10% and 90% of paired runs",
         "versions": versions(),
-        "command": f"python benchmarks/generate_cpu.py{' --compile' if arguments.compile else ''} --json",
+        "command": " ".join(["python", "benchmarks/generate_cpu.py", *sys.argv[1:]]),
         "parameters": models["fp32"].shape.parameters,
         "our_settings": mine,
         "peer_settings": chosen,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -60,7 +61,7 @@ def peer_loop(shape: Shape, batches: Loader, steps: int, attention: str, compile
 
     def block() -> None:
         nonlocal step
-        for step in range(step, step + steps):  # noqa: B020
+        for _ in range(steps):
             tokens_bt, _, _ = to_tensors(batches.batch(step), torch.device("cpu"))
             with torch.autocast("cpu", torch.bfloat16):
                 loss = call(input_ids=tokens_bt, labels=tokens_bt).loss
@@ -69,6 +70,7 @@ def peer_loop(shape: Shape, batches: Loader, steps: int, attention: str, compile
             optimizer.step()
             optimizer.zero_grad()
             loss.item()
+            step += 1
 
     return block
 
@@ -109,7 +111,7 @@ def main() -> None:
         "unit": f"tokens/s, {THREADS} threads, bf16, batch {arguments.batch} x {CONTEXT}, vocabulary {VOCABULARY}; "
         "the slower of the sizes; low and high: 10% and 90% of paired blocks",
         "versions": versions(),
-        "command": "python benchmarks/train_cpu.py --json",
+        "command": " ".join(["python", "benchmarks/train_cpu.py", *sys.argv[1:]]),
         "results": results,
     }
     print(json.dumps(document, indent=2))

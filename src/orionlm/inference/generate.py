@@ -74,7 +74,7 @@ def choose(logits_bv: Tensor, temperature: float, top_k: int, generator: Generat
 def complete(
     checkpoint: Path, prompt: str, *, max_new_tokens: int = 128, temperature: float = 0.8, top_k: int = 0, seed: int = 0
 ) -> str:
-    """Text that continues `prompt`. The prompt's oldest tokens are dropped where the context is short."""
+    """The text that continues `prompt`, of any length; the model sees at most its context of it at a time."""
     import torch
 
     from orionlm.data.tokenizer import END_OF_TEXT, load_tokenizer
@@ -93,13 +93,16 @@ def complete(
         )
     tokenizer = load_tokenizer((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
     eot = tokenizer.token_to_id(END_OF_TEXT)
-    room = model.shape.context - max_new_tokens
-    if room < 1:
-        raise UserError(f"max_new_tokens = {max_new_tokens}: the model's context is {model.shape.context}; give fewer")
-    ids = tokenizer.encode(prompt, add_special_tokens=False).ids[-room:] or [eot]
     generator = torch.Generator().manual_seed(seed)
-    prompt_bt = torch.tensor([ids])
-    new_bt = generate(
-        model, prompt_bt, max_new_tokens, temperature=temperature, top_k=top_k, eot=eot, generator=generator
-    )
-    return tokenizer.decode([token for token in new_bt[0].tolist() if token != eot])
+    context = model.shape.context
+    ids = tokenizer.encode(prompt, add_special_tokens=False).ids or [eot]
+    given = len(ids)
+    while len(ids) < given + max_new_tokens and (ids[-1] != eot or len(ids) == given):
+        # A full context is cut to its later half, which is read again, and the text goes on from there.
+        window = ids[-(context // 2) :] if len(ids) > context // 2 else ids
+        count = min(given + max_new_tokens - len(ids), context - len(window))
+        new_bt = generate(
+            model, torch.tensor([window]), count, temperature=temperature, top_k=top_k, eot=eot, generator=generator
+        )
+        ids += new_bt[0].tolist()
+    return tokenizer.decode([token for token in ids[given:] if token != eot])

@@ -50,7 +50,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     target = inputs["forecast"].json("forecast.json") if "forecast" in inputs else None
     trajectory = plan_run(settings, tokens.vocabulary, context.seed, target)
     windows = validation(tokens_artifact, trajectory.settings.context, settings.validation_tokens)
-    execution = choose(context, trajectory.flops)
+    execution = choose(context, trajectory.shape, trajectory.flops)
     with context.progress.task(context.stage, total=trajectory.flops) as task:
         trainer, points, curve = train(
             trajectory, tokens, out / "work", context, execution, lambda t: measure(t, windows, context), task

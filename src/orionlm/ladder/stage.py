@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orionlm.artifact import Artifact, write_json
 from orionlm.ladder.design import SHARE_ADVICE, LadderSettings, check_text, design
 from orionlm.ladder.run import seconds_for, shape_numbers
+from orionlm.recipe.context import cores
 from orionlm.recipe.estimate import Derived, Estimate
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     tokens = TokenSet.open(inputs["tokens"].path, "train")
     rungs = design(settings, tokens.vocabulary, context.seed)
     check_text(rungs, len(tokens))
-    execution = choose(context, max(rung.flops for rung in rungs))
-    workers = 1
+    execution, workers = choose(context, rungs[-1].shape, max(rung.flops for rung in rungs)), 1
     if execution.device == "cpu":
-        workers = min(execution.threads, len(rungs))
+        available = int(context.choose("threads", cores))
+        workers = min(available, len(rungs))
         execution = replace(execution, threads=1, peak=execution.peak / execution.threads)
     jobs = [
         Job(rung, inputs["tokens"].path, out / "work" / rung.name, settings.validation_tokens, execution,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import time
@@ -10,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orionlm.recipe.context import cores as available_cores
+
 if TYPE_CHECKING:
     import torch
 
     from orionlm.recipe.context import Context
+    from orionlm.shape import Shape
 
 # Dense bf16 peaks in FLOP/s, from the makers' data sheets; other devices are measured.
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "GB200": 2500e12, "MI300X": 1307e12}
@@ -34,17 +36,25 @@ class Execution:
     peak: float = 0.0
 
 
-def choose(context: Context, flops: float) -> Execution:
+def choose(context: Context, shape: Shape, flops: float) -> Execution:
     """The execution of a training run of `flops`, from what the recipe, the run or this machine has stored."""
     import torch
 
+    from orionlm.train.probe import faster_threads
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = int(context.choose("threads", lambda: len(os.sched_getaffinity(0))))
-    torch.set_num_threads(threads)
+    cores = int(context.choose("threads", available_cores))
+    torch.set_num_threads(cores)
     precision = str(context.choose("precision", lambda: faster_precision(device)))
     peak = float(context.choose(f"peak_{precision}", lambda: peak_flops(device, precision)))
     long = device == "cuda" or flops / ASSUMED_CPU_RATE > COMPILE_FROM_SECONDS
-    return Execution(device, precision, long and bool(context.choose("compiler", compiles)), threads, peak)
+    threads = cores
+    if cores > 1 and device == "cpu" and "threads" not in context.pinned:
+        name = f"threads_d{shape.width}_l{shape.layers}"
+        threads = int(context.choose(name, lambda: faster_threads(shape, precision, cores)))
+    return Execution(
+        device, precision, long and bool(context.choose("compiler", compiles)), threads, peak * threads / cores
+    )
 
 
 def faster_precision(device: str) -> str:

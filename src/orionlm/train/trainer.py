@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +39,7 @@ class Trainer:
         objective: Objective = next_token,
     ) -> None:
         torch.set_num_threads(execution.threads)
-        self.shape, self.loader, self.execution, self.clip, self.objective = shape, loader, execution, clip, objective
+        self.shape, self.loader, self.execution, self.clip = shape, loader, execution, clip
         self.device = torch.device(execution.device)
         self.model = Transformer(shape)
         initialize(self.model, seed, copying=copying)
@@ -52,7 +51,8 @@ class Trainer:
         self.model.to(DTYPES[execution.precision])
         self.model.model.rotary.float()
         self.optimizers = build(self.masters, shape.width, optimizer)
-        self.call: nn.Module | Callable[..., Any] = torch.compile(self.model) if execution.compile else self.model
+        # Compiling the objective with the model in it keeps the logits from being written out in fp32.
+        self.objective: Objective = torch.compile(objective) if execution.compile else objective
         self.step = 0
 
     def advance(self, stop: int, rate: Callable[[int], float]) -> Iterable[tuple[int, float]]:
@@ -61,7 +61,7 @@ class Trainer:
         gradients = [master.grad for master in masters]
         while self.step < stop:
             batch = to_tensors(self.loader.batch(self.step), self.device)
-            loss, _ = self.objective(self.call, batch)  # type: ignore[arg-type]
+            loss, _ = self.objective(self.model, batch)
             loss.backward()
             torch._foreach_copy_(gradients, [parameter.grad for parameter in parameters])
             self.model.zero_grad(set_to_none=True)

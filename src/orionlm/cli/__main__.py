@@ -1,0 +1,5 @@
+"""`python -m orionlm.cli` is `orion`."""
+
+from orionlm.cli import main
+
+main()
