@@ -7,7 +7,7 @@ from orionlm.ladder.design import LadderSettings, check_text, design
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.floats(1e11, 1e16))
+@given(st.floats(1e12, 1e16))
 def test_the_dial_gives_three_sizes_that_all_end_at_it(flops):
     rungs = design(LadderSettings(largest_flops=flops), 2048, 0)
     assert len(rungs) == 3
@@ -34,6 +34,7 @@ def test_a_text_too_small_for_the_ladder_is_one_line_with_both_sizes():
         ({"largest_flops": 1e6}, "raise it"),
         ({"largest_flops": 2e12, "branches": (0.5,)}, "at least two ascending shares"),
         ({"largest_flops": 2e12, "branches": (0.5, 0.2, 1.0)}, "at least two ascending shares"),
+        ({"largest_flops": 1e11}, "too little for two sizes"),
         ({"largest_flops": 2e12, "widths": (64,)}, "two different widths"),
         ({"largest_flops": 2e12, "widths": (60, 64)}, "multiple of 16"),
     ],

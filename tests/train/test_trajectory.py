@@ -1,6 +1,7 @@
 """Training and its branches; stopping anywhere and going on changes nothing."""
 
 import json
+import math
 from contextlib import suppress
 
 import pytest
@@ -33,12 +34,12 @@ def go(tokens, work, trajectory, measure=None):
 
 
 def weight_norm(trainer):
-    return sum(float(master.double().square().sum()) for master in trainer.masters.values())
+    return sum(float(master.detach().double().square().sum()) for master in trainer.masters.values())
 
 
 def test_training_lowers_the_loss_on_text_that_can_be_learned(token_set, tmp_path):
     _, _, curve = go(token_set, tmp_path / "work", plan(branches=(150,)))
-    assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
+    assert curve[0]["loss"] > math.log(299) > curve[-1]["loss"] + 0.15
 
 
 def test_a_branch_is_the_model_that_a_run_of_that_length_would_have_given(token_set, tmp_path):

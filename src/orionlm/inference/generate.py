@@ -93,9 +93,10 @@ def complete(
         )
     tokenizer = load_tokenizer((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
     eot = tokenizer.token_to_id(END_OF_TEXT)
+    assert eot is not None, END_OF_TEXT
     generator = torch.Generator().manual_seed(seed)
     context = model.shape.context
-    ids = tokenizer.encode(prompt, add_special_tokens=False).ids or [eot]
+    ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False).ids or [eot]
     given = len(ids)
     while len(ids) < given + max_new_tokens and (ids[-1] != eot or len(ids) == given):
         # A full context is cut to its later half, which is read again, and the text goes on from there.

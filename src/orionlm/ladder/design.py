@@ -47,7 +47,11 @@ def design(settings: LadderSettings, vocabulary: int, seed: int) -> list[Traject
             )
         rungs.append(Trajectory(f"d{width}", shape, settings.training, branches, seed))
     if len({rung.shape.width for rung in rungs}) < 2:
-        raise UserError(f"widths = {[rung.shape.width for rung in rungs]}: give at least two different widths")
+        if settings.widths is None:
+            raise UserError(
+                f"largest_flops = {settings.largest_flops:g}: too little for two sizes; raise it or name widths"
+            )
+        raise UserError(f"widths = {list(settings.widths)}: give at least two different widths")
     return rungs
 
 

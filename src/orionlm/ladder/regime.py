@@ -19,7 +19,7 @@ def judge_regime(table: RunTable) -> dict[str, Any]:
 
     Gives `settled`, `why` (one sentence), the scores, the least of them and the largest change between neighbours.
     """
-    scores = [
+    scores: list[dict[str, Any]] = [
         {"run": str(run), "tokens": float(tokens), "flops": float(flops), "score": float(score)}
         for run, tokens, flops, score in zip(
             table["run"], table["tokens"], table["flops"], table["induction"], strict=True

@@ -56,9 +56,9 @@ def _induce(model: Transformer) -> None:
     query_k = torch.cat([torch.cos(frequency_k), -torch.sin(frequency_k)])
     identity = torch.eye(shape.head_dim, size)
     here, previous = slice(1, 1 + size), slice(half, half + size)
-    look_back = model.model.layers[0].self_attn
+    look_back: Attention = model.model.layers[0].self_attn  # type: ignore[assignment]
     _set(look_back, query_k[:, None], slice(0, 1), key_k[:, None], slice(0, 1), identity, here, previous, 1.0)
-    match = model.model.layers[1].self_attn
+    match: Attention = model.model.layers[1].self_attn  # type: ignore[assignment]
     # The slowest rotations, last in each half of a head, hardly turn within the context: content belongs there.
     order = torch.arange(shape.head_dim).view(2, -1).flip(1).T.flatten()[:size]
     slow = torch.zeros(shape.head_dim, size)

@@ -58,12 +58,12 @@ class Trainer:
     def advance(self, stop: int, rate: Callable[[int], float]) -> Iterable[tuple[int, float]]:
         """Train up to step `stop`, yielding (steps done, loss in nats a token) after each step."""
         parameters, masters = list(self.model.parameters()), list(self.masters.values())
-        gradients = [master.grad for master in masters]
+        gradients = [master.grad for master in masters if master.grad is not None]
         while self.step < stop:
             batch = to_tensors(self.loader.batch(self.step), self.device)
             loss, _ = self.objective(self.model, batch)
             loss.backward()
-            torch._foreach_copy_(gradients, [parameter.grad for parameter in parameters])
+            torch._foreach_copy_(gradients, [parameter.grad for parameter in parameters])  # type: ignore[misc]
             self.model.zero_grad(set_to_none=True)
             nn.utils.clip_grad_norm_(masters, self.clip)
             for optimizer in self.optimizers:
