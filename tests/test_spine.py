@@ -1,6 +1,7 @@
 """The whole way from text to a verdict, by the command line, in real processes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -17,8 +18,20 @@ def orion(*words, code=0):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def one_cache(cache, own_cache, monkeypatch):
+    """What is measured on the machine decides the last bits, so all runs here share it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+
+
+@pytest.fixture(scope="module")
+def finished(cache, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    os.environ["XDG_CACHE_HOME"] = cache
     orion("run", "too-small", "--dir", str(run_dir), "--quiet")
     return run_dir
 

@@ -10,10 +10,10 @@ from orionlm.errors import UserError
 from orionlm.shape import Shape
 from orionlm.train.trajectory import TrainingSettings, Trajectory
 
-# Widths of the rungs as shares of the widest, and where their decay branches end as shares of the longest: three sizes
-# and four lengths are the fewest that tell the parameters' part of a law from the tokens' part.
-WIDTHS = (0.5, 0.67, 1.0)
-BRANCHES = (0.2, 0.35, 0.6, 1.0)
+# Widths of the rungs as shares of the widest, and where their decay branches end as shares of the longest. Branches off
+# the first third of a run still carry its start, and widened forecasts more than they narrowed them (docs/NOTES.md).
+WIDTHS = (0.5, 0.67, 0.83, 1.0)
+BRANCHES = (0.35, 0.5, 0.7, 1.0)
 TOKENS_PER_PARAMETER = 1.0
 SHARE_ADVICE = (0.1, 0.5)
 
