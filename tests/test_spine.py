@@ -1,7 +1,6 @@
 """The whole way from text to a verdict, by the command line, in real processes."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -31,8 +30,9 @@ def one_cache(cache, own_cache, monkeypatch):
 @pytest.fixture(scope="module")
 def finished(cache, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    os.environ["XDG_CACHE_HOME"] = cache
-    orion("run", "too-small", "--dir", str(run_dir), "--quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", cache)
+        orion("run", "too-small", "--dir", str(run_dir), "--quiet")
     return run_dir
 
 
