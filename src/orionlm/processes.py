@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
+from orionlm.errors import UserError
 
+
+@contextmanager
 def pool(
     workers: int, initializer: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
-) -> ProcessPoolExecutor:
-    """Spawned, not forked: a fork would hold on to the run's lock. A worker ends when its parent does, even by -9."""
+) -> Iterator[ProcessPoolExecutor]:
+    """Spawned, not forked: a fork would hold on to the run's lock. A worker ends when its parent does, even by -9, and
+    when the block is left by an exception. Raises UserError if a worker was killed."""
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin, initargs=(initializer, arguments))
+    processes = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin, initargs=(initializer, arguments))
+    try:
+        yield processes
+    except BaseException as error:
+        # Leaving waits for every job given; what failed, or was told to stop, must not.
+        for process in list((processes._processes or {}).values()):
+            process.kill()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError("a worker process was killed (out of memory?); run it again to go on") from None
+        raise
+    finally:
+        processes.shutdown()
 
 
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches the whole group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

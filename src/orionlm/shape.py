@@ -1,10 +1,9 @@
-"""Architecture shapes: parameters, FLOPs and memory. The one place that counts."""
+"""Architecture shapes: parameters and FLOPs. The one place that counts."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orionlm.errors import UserError
 
@@ -87,14 +86,3 @@ class Shape:
     def train_flops_per_token(self, context: int | None = None, *, causal: bool = True) -> float:
         """Forward and backward: three times the forward pass."""
         return 3.0 * self.forward_flops_per_token(context, causal=causal)
-
-    def train_bytes(self, batch_tokens: int, *, compute_bytes: int = 2) -> float:
-        """Rough peak memory of one training step in bytes: fp32 weights, gradients and two moments, a copy in the
-        compute type, and stored activations (about 34 values a token, layer and width (Korthikanti 2205.05198, eq. 1),
-        the attention square and the logits in fp32)."""
-        states = self.parameters * (16 + 2 * compute_bytes)
-        per_token = self.layers * (34 * self.width + 5 * self.heads * self.context) * compute_bytes
-        return states + batch_tokens * (per_token + 8 * self.vocabulary)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)

@@ -31,11 +31,13 @@ def test_a_text_too_small_for_the_ladder_is_one_line_with_both_sizes():
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        ({"largest_flops": 1e6}, "raise it"),
+        ({"largest_flops": 1e6, "widths": (32, 48), "training": {"warmup_steps": 0}}, "raise it"),
+        ({"largest_flops": 2e11, "widths": (32, 48)}, "at most half of them"),
+        ({"largest_flops": 2e12, "widths": (64, 64)}, "none of them twice"),
         ({"largest_flops": 2e12, "branches": (0.5,)}, "at least two ascending shares"),
         ({"largest_flops": 2e12, "branches": (0.5, 0.2, 1.0)}, "at least two ascending shares"),
         ({"largest_flops": 1e11}, "too little for two sizes"),
-        ({"largest_flops": 2e12, "widths": (64,)}, "two different widths"),
+        ({"largest_flops": 2e12, "widths": (64,)}, "two widths, none of them twice"),
         ({"largest_flops": 2e12, "widths": (60, 64)}, "multiple of 16"),
     ],
 )

@@ -46,7 +46,7 @@ inputs = { tokens = "corpus", forecast = "forecast" }
 
 [stage.outcome]
 kind = "outcome"
-inputs = { forecast = "forecast", run = "large", ladder = "ladder" }
+inputs = { forecast = "forecast", run = "large" }
 """
 
 

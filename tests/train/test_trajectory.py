@@ -100,7 +100,7 @@ def test_a_kill_right_after_a_branch_was_measured_does_not_measure_it_again(toke
     assert seen == [20, 40, 40] and points == [{"step": 20}, {"step": 40}]
 
 
-def test_everything_computed_is_in_the_ledger_also_what_a_kill_threw_away(token_set, tmp_path):
+def test_every_step_of_every_branch_is_in_the_ledger(token_set, tmp_path):
     trajectory = plan()
     go(token_set, tmp_path / "work", trajectory)
     entries = Ledger(tmp_path / "ledger.jsonl").entries()

@@ -71,24 +71,14 @@ def _run(recipe, directory, until, redo, accept_drift, progress, as_json) -> Non
     except Exception:
         progress.say(f"unfinished work is kept in {directory}; run it again to go on")
         raise
-    page = _report(directory)
-    if as_json:
-        stages = [{"stage": n, "kind": a.kind, "digest": a.digest, "path": str(a.path)} for n, a in done.items()]
-        print_json({"run": str(directory), "stages": stages, "report": str(page) if page else None})
-    elif page:
-        print(f"report: {page}")
-    else:
-        print(f"done: {directory}")
-
-
-def _report(directory: Path) -> Path | None:
-    from importlib.util import find_spec
-
-    if find_spec("orionlm.report") is None or find_spec("orionlm.report.page") is None:
-        return None
     from orionlm.report.page import write_report
 
-    return write_report(directory)
+    page = write_report(directory)
+    if as_json:
+        stages = [{"stage": n, "kind": a.kind, "digest": a.digest, "path": str(a.path)} for n, a in done.items()]
+        print_json({"run": str(directory), "stages": stages, "report": str(page)})
+    else:
+        print(f"report: {page}")
 
 
 def _print_rehearsal(recipe: Recipe, rehearsed: list[Rehearsed], as_json: bool) -> None:

@@ -152,10 +152,10 @@ def validation_windows(token_set: TokenSet, context_length: int, max_tokens: int
     """
     windows = window_count(token_set, context_length)
     count = min(windows, max_tokens // context_length)
-    if count < 1:
+    if count < 2:
         raise UserError(
-            f"no window of {context_length} tokens to evaluate on: {token_set.split} has {len(token_set):,} tokens and "
-            f"at most {max_tokens:,} were asked for; lower context_length or hold out more text"
+            f"fewer than two windows of {context_length} tokens to evaluate on: {token_set.split} has "
+            f"{len(token_set):,} tokens and at most {max_tokens:,} were asked for; lower context_length or hold out more text"
         )
     edges = np.arange(count + 1, dtype=np.int64) * windows // count
     random = _mix(np.arange(count, dtype=np.uint64), 32, _keys(seed, 0)).astype(np.int64)

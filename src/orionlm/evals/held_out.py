@@ -25,7 +25,8 @@ class HeldOut:
 
 @torch.no_grad()
 def held_out(model: Transformer, windows: Evaluation, batch_size: int = 32) -> HeldOut:
-    """Bits per byte = sum of nats / (ln 2 · sum of bytes), end-of-document tokens excluded."""
+    """Bits per byte = sum of nats / (ln 2 · sum of bytes). The first token of a document does not count: nothing
+    precedes it. The end of a document is predicted, and has no bytes."""
     device = next(model.parameters()).device
     nats_per_window: list[float] = []
     tokens = 0
@@ -40,5 +41,5 @@ def held_out(model: Transformer, windows: Evaluation, batch_size: int = 32) -> H
         tokens += int((targets_bt >= 0).sum())
     nats = torch.tensor(nats_per_window, dtype=torch.float64)
     scale = math.log(2) * windows.bytes
-    spread = float(nats.std()) * math.sqrt(len(nats)) if len(nats) > 1 else math.inf
+    spread = float(nats.std()) * math.sqrt(len(nats))
     return HeldOut(float(nats.sum()) / scale, float(nats.sum()) / tokens, spread / scale, tokens, windows.bytes)

@@ -93,14 +93,15 @@ def complete(
         )
     tokenizer = load_tokenizer((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
     eot = tokenizer.token_to_id(END_OF_TEXT)
-    assert eot is not None, END_OF_TEXT
+    if eot is None:
+        raise UserError(f"{checkpoint / TOKENIZER}: it has no {END_OF_TEXT}; use a tokenizer that does")
     generator = torch.Generator().manual_seed(seed)
     context = model.shape.context
     ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False).ids or [eot]
     given = len(ids)
     while len(ids) < given + max_new_tokens and (ids[-1] != eot or len(ids) == given):
         # A full context is cut to its later half, which is read again, and the text goes on from there.
-        window = ids[-(context // 2) :] if len(ids) > context // 2 else ids
+        window = ids if len(ids) < context else ids[-(context // 2) :]
         count = min(given + max_new_tokens - len(ids), context - len(window))
         new_bt = generate(
             model, torch.tensor([window]), count, temperature=temperature, top_k=top_k, eot=eot, generator=generator

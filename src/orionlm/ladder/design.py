@@ -35,23 +35,29 @@ def design(settings: LadderSettings, vocabulary: int, seed: int) -> list[Traject
     shares = settings.branches
     if len(set(shares)) < 2 or list(shares) != sorted(set(shares)) or not shares[0] > 0 or shares[-1] != 1:
         raise UserError(f"branches = {list(shares)}: give at least two ascending shares, the last 1.0")
+    sizes = sorted(settings.widths or widths(settings, vocabulary))
+    if settings.widths is None and len(sizes) < 2:
+        raise UserError(
+            f"largest_flops = {settings.largest_flops:g}: too little for two sizes; raise it or name widths"
+        )
+    if len(set(sizes)) < max(2, len(sizes)):
+        raise UserError(f"widths = {sizes}: give at least two widths, none of them twice")
     rungs = []
-    for width in settings.widths or widths(settings, vocabulary):
+    for width in sizes:
         shape = Shape.from_width(width, vocabulary=vocabulary, context=settings.training.context)
         step_flops = shape.train_flops_per_token() * settings.training.batch_tokens
         branches = tuple(round(share * settings.largest_flops / step_flops) for share in shares)
+        if branches[0] < 2 * settings.training.warmup_steps:
+            raise UserError(
+                f"warmup_steps = {settings.training.warmup_steps}: the shortest branch at width {width} has "
+                f"{branches[0]} steps; give at most half of them, or raise largest_flops"
+            )
         if branches[0] < 2 or len(set(branches)) < len(branches):
             raise UserError(
                 f"largest_flops = {settings.largest_flops:g}: at width {width} the branches end after "
                 f"{', '.join(map(str, branches))} steps; raise it, or lower batch_size or widths"
             )
         rungs.append(Trajectory(f"d{width}", shape, settings.training, branches, seed))
-    if len({rung.shape.width for rung in rungs}) < 2:
-        if settings.widths is None:
-            raise UserError(
-                f"largest_flops = {settings.largest_flops:g}: too little for two sizes; raise it or name widths"
-            )
-        raise UserError(f"widths = {list(settings.widths)}: give at least two different widths")
     return rungs
 
 

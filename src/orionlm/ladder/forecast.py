@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
+from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.shape import Shape
 
@@ -42,10 +43,19 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     regime = judge_regime(table)
     fits = fit_laws(table.points(), seed=context.seed)
     target = choose_target(settings, fits, ladder, tokens["vocabulary"], float(table["flops"].max()))
-    said = forecast(fits, target["params"], target["tokens"], settings.level, settings.extrapolate)
+    why = None if regime["settled"] else regime["why"]
+    if target["tokens"] > tokens["train"]["tokens"]:
+        text = tokens["train"]["tokens"]
+        why = f"the run reads {target['tokens']:,} tokens and the text has {text:,}, and the laws know only fresh text"
+    said = None
+    if why is None:
+        try:
+            said = forecast(fits, target["params"], target["tokens"], settings.level, settings.extrapolate)
+        except UserError as refused:
+            why = str(refused)
     page: dict[str, Any] = {
-        "verdict": "forecast" if regime["settled"] else "cannot tell",
-        "why": regime["why"],
+        "verdict": "cannot tell" if why else "forecast",
+        "why": why or regime["why"],
         "regime": regime,
         "target": target,
         "flops_ratio": target["flops"] / float(table["flops"].max()),
@@ -59,7 +69,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         "baselines": {},
         "wall": [],
     }
-    if regime["settled"]:
+    if said is not None:
         page |= {
             "predicted": said.loss,
             "low": said.low,
@@ -72,12 +82,12 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         }
     write_json(out / "fits.json", fits.to_json())
     write_json(out / "forecast.json", page)
-    if regime["settled"]:
+    if said is not None:
         line = (
             f"{said.loss:.4f} [{said.low:.4f}, {said.high:.4f}] bits per byte at {page['flops_ratio']:.2g}x the FLOPs"
         )
     else:
-        line = f"cannot tell: {regime['why']}"
+        line = f"cannot tell: {why}"
     context.progress.say(f"{context.stage}: {line}")
 
 

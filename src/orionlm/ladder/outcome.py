@@ -25,8 +25,12 @@ class Settings(BaseModel):
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Hold the measurement against what was said before; write `outcome.json` and `samples.json`."""
+    import torch
+
     from orionlm.inference.generate import complete
 
+    # The thread count decides the last bits, and so the samples.
+    torch.set_num_threads(1)
     said = inputs["forecast"].json("forecast.json")
     result = inputs["run"].json("result.json")
     page = judge(said, result)

@@ -64,7 +64,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
 def plan_run(settings: Settings, vocabulary: int, seed: int, forecast: dict[str, Any] | None) -> Trajectory:
     """The run that the settings, or the forecast, ask for."""
     training = settings.training
-    asked = [name for name in ("width", "tokens", "flops") if getattr(settings, name) is not None]
+    asked = sorted(settings.model_fields_set - {"validation_tokens"})
     if forecast is not None:
         if asked:
             raise UserError(f"{asked[0]}: the forecast input already names the run; leave {', '.join(asked)} out")

@@ -53,10 +53,7 @@ def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained
         while waiting:
             finished, waiting = wait(waiting, POLL_SECONDS)
             for future in finished:
-                if future.exception():
-                    for process in list((processes._processes or {}).values()):
-                        process.kill()
-                    raise future.exception()  # type: ignore[misc]
+                future.result()
             while True:
                 try:
                     name, flops, note = said.get_nowait()

@@ -32,7 +32,8 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     if execution.device == "cpu":
         available = int(context.choose("threads", cores))
         workers = min(available, len(rungs))
-        execution = replace(execution, threads=1, peak=execution.peak / execution.threads)
+        each = max(1, available // workers)
+        execution = replace(execution, threads=each, peak=execution.peak / execution.threads * each)
     jobs = [
         Job(rung, inputs["tokens"].path, out / "work" / rung.name, settings.validation_tokens, execution,
             context.stage, context.run_dir, context.dollars_per_hour, context.price_source)
@@ -86,13 +87,13 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
             Derived(f"{rung.name}: tokens at its points", lengths, "", "branches · largest_flops / FLOPs per token")
         )
         numbers.append(
-            Derived(f"{rung.name}: FLOPs", rung.flops, "FLOP", "6N(0.8·D_max + 0.2·ΣD_i), attention included")
+            Derived(f"{rung.name}: FLOPs", rung.flops, "FLOP", "6N((1 - decay)·D_max + decay·ΣD_i), attention included")
         )
     flops = sum(rung.flops for rung in rungs)
     low, high = SHARE_ADVICE
     numbers.append(
         Derived("ladder FLOPs", flops, "FLOP", f"sum over rungs; {low:.0%} to {high:.0%} of all FLOPs is a sound share")
     )
-    seconds = seconds_for(context, [(rung.shape, rung.flops) for rung in rungs])
+    seconds = seconds_for(context, [(rung.shape, rung.flops) for rung in rungs]) / min(cores(), len(rungs))
     provides = {"largest": rungs[-1].shape, "largest_flops": settings.largest_flops}
     return Estimate(numbers, flops, seconds, provides)

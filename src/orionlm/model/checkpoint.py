@@ -107,6 +107,4 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") 
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: weights do not fit config.json ({line}); restore the folder") from None
-    model.to(dtype=dtype, device=device).eval()
-    model.model.rotary.float()
-    return model.requires_grad_(False)
+    return model.to(device).compute_in(dtype).eval().requires_grad_(False)

@@ -163,6 +163,12 @@ class Transformer(nn.Module):
         if shape.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
 
+    def compute_in(self, dtype: torch.dtype) -> Transformer:
+        """Cast the weights; the rotary tables stay fp32, since rounded angles would misplace tokens."""
+        for parameter in self.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return self
+
     def forward(self, tokens_bt: Tensor, documents_bt: Tensor | None = None) -> Tensor:
         mask = causal_mask(tokens_bt.shape[1], documents_bt, tokens_bt.device)
         return self.lm_head(self.model(tokens_bt, mask, None))

@@ -44,7 +44,7 @@ class Context:
     def choose(self, name: str, measure: Callable[[], Any]) -> Any:
         """A choice that depends on this machine (JSON value): made once, stored with the run, reused ever after.
 
-        The recipe's [machine] comes first, then the run's machine.json, then this machine's cache, then `measure()`.
+        The run's machine.json comes first, then the recipe's [machine], then this machine's cache, then `measure()`.
         """
         stored = read_choices(self.run_dir / MACHINE)
         if name in stored:
@@ -91,7 +91,9 @@ def machine_name() -> str:
         torch = metadata.version("torch")
     except metadata.PackageNotFoundError:
         torch = "none"
-    return f"{processor()} · {cores()} cores · torch {torch}"
+    cards = Path("/proc/driver/nvidia/gpus")
+    gpus = f" · {len(list(cards.iterdir()))} nvidia" if cards.is_dir() else ""
+    return f"{processor()} · {cores()} cores{gpus} · torch {torch}"
 
 
 def processor() -> str:

@@ -28,5 +28,5 @@ KINDS: dict[str, Kind] = {
     "ladder": Kind("orionlm.ladder.stage", {"tokens": "tokens"}),
     "forecast": Kind("orionlm.ladder.forecast", {"ladder": "ladder", "tokens": "tokens"}),
     "train": Kind("orionlm.ladder.run", {"tokens": "tokens"}, optional={"forecast": "forecast"}),
-    "outcome": Kind("orionlm.ladder.outcome", {"forecast": "forecast", "run": "train", "ladder": "ladder"}),
+    "outcome": Kind("orionlm.ladder.outcome", {"forecast": "forecast", "run": "train"}),
 }

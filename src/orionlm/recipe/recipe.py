@@ -108,7 +108,7 @@ def find_recipe(reference: str) -> Document:
         text = resources.files("orionlm").joinpath("recipes", f"{reference}.toml").read_text(encoding="utf-8")
         return parse_toml(text, f"{reference}.toml")
     kind = "holds no recipe.toml" if path.is_dir() else "no such file"
-    raise UserError(f"{reference}: {kind}, and no published recipe of that name: {nearest(reference, published)}")
+    raise UserError(f"{reference!r}: {kind}, and no published recipe of that name: {nearest(reference, published)}")
 
 
 def parse_recipe(document: Document) -> Recipe:
@@ -131,7 +131,7 @@ def _check_stage(document: Document, name: str, table: Mapping[str, Any]) -> Non
         raise document.error(at, "use letters, digits, dashes and underscores in a stage's name")
     if "kind" not in table:
         raise document.error(at, f"missing kind: one of {', '.join(KINDS)}")
-    if table["kind"] not in KINDS:
+    if not isinstance(table["kind"], str) or table["kind"] not in KINDS:
         raise document.error((*at, "kind"), f"unknown kind {table['kind']!r}, {nearest(str(table['kind']), KINDS)}")
     inputs = table.get("inputs", {})
     if not isinstance(inputs, Mapping) or not all(isinstance(source, str) for source in inputs.values()):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from orionlm.errors import UserError
@@ -20,7 +22,8 @@ def save_state(path: Path, tensors: dict[str, Tensor], marks: dict[str, str]) ->
 
     began = time.monotonic()
     temporary = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=marks)
+    held = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(held, temporary, metadata=marks | {"checksum": _checksum(held)})
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -33,10 +36,20 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            names, marks = list(file.keys()), file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise UserError(f"{path}: damaged checkpoint ({error}); delete it to train from the one before") from None
+        raise UserError(f"{path}: damaged checkpoint ({error}); delete {path.parent} to train this run again") from None
+    if marks.pop("checksum", None) != _checksum(tensors):
+        raise UserError(f"{path}: damaged checkpoint; delete {path.parent} to train this run again")
+    return tensors, marks
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, total)
+    return str(total)
 
 
 class Interval:

@@ -40,8 +40,7 @@ def _timed(shape: Shape, precision: str, threads: int) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Transformer(shape)
     initialize(model, 0)
-    model.to(device=device, dtype=DTYPES[precision])
-    model.model.rotary.float()
+    model.to(device).compute_in(DTYPES[precision])
     rows = max(1, TOKENS // shape.context)
     tokens_bt = torch.randint(0, shape.vocabulary, (rows, shape.context), device=device)
     documents_bt = torch.zeros_like(tokens_bt)

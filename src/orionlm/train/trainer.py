@@ -48,8 +48,7 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             self.masters[name] = nn.Parameter(parameter.detach().clone())
             self.masters[name].grad = torch.zeros_like(parameter)
-        self.model.to(DTYPES[execution.precision])
-        self.model.model.rotary.float()
+        self.model.compute_in(DTYPES[execution.precision])
         self.optimizers = build(self.masters, shape.width, optimizer)
         # Compiling the objective with the model in it keeps the logits from being written out in fp32.
         self.objective: Objective = torch.compile(objective) if execution.compile else objective
@@ -101,7 +100,7 @@ class Trainer:
             if kind == "weight":
                 self.masters[name].copy_(tensor)
             elif kind != "trainer":
-                slots.setdefault(name, {})[kind] = tensor.clone()
+                slots.setdefault(name, {})[kind] = tensor.to(self.device, copy=True)
         for optimizer in self.optimizers:
             optimizer.state.clear()
         owner = {id(p): optimizer for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}

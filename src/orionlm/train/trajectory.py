@@ -97,15 +97,14 @@ def train(
     execution: Execution,
     measure: Measure,
     task: Task,
-    before: float = 0.0,
 ) -> tuple[Trainer, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train every branch, from wherever `work` says an earlier attempt stopped.
 
-    `measure` is called on each finished model and gives its row of numbers; `before` is the FLOPs that `task` had seen.
-    Returns the trainer at the end of the last branch, a row a branch, and the losses along the way (no times in them).
+    `measure` is called on each finished model and gives its row of numbers. Returns the trainer at the end of the last
+    branch, a row a branch, and the losses along the way to the last (no times in them).
     """
     work.mkdir(parents=True, exist_ok=True)
-    return _Run(trajectory, tokens, work, context, execution, task, before).all(measure)
+    return _Run(trajectory, tokens, work, context, execution, task).all(measure)
 
 
 class _Run:
@@ -117,11 +116,10 @@ class _Run:
         context: Context,
         execution: Execution,
         task: Task,
-        before: float,
     ) -> None:
         settings = trajectory.settings
         self.trajectory, self.work, self.context, self.execution = trajectory, work, context, execution
-        self.task, self.before, self.interval, self.spent = task, before, Interval(), _Spent()
+        self.task, self.interval, self.spent = task, Interval(), _Spent()
         loader = Loader(tokens, context_length=settings.context, batch_size=settings.batch_size, seed=trajectory.seed)
         self.trainer = Trainer(
             trajectory.shape,
@@ -134,6 +132,7 @@ class _Run:
         )
         self.log_every = max(1, trajectory.branches[-1] // 200)
         self.curve: list[dict[str, Any]] = []
+        self.losses: list[float] = []
         self.points: list[dict[str, Any]] = []
         self.done_steps = 0
 
@@ -144,7 +143,7 @@ class _Run:
             if phase != f"decay {index}":
                 trunk = Schedule(schedule.warmup, 1, 10**12)
                 self._advance(schedule.decay_start, trunk, f"trunk {index}")
-                save_state(self.work / TRUNK, self.trainer.state(), {"curve": json.dumps(self.curve)})
+                save_state(self.work / TRUNK, self.trainer.state(), self._marks(f"trunk {index}"))
             self._advance(schedule.steps, schedule, f"decay {index}")
             self.points.append(measure(self.trainer))
             self.spent = _Spent()
@@ -175,26 +174,26 @@ class _Run:
     def _restore(self, name: str) -> dict[str, str]:
         tensors, marks = load_state(self.work / name)
         self.trainer.restore(tensors)
-        self.curve = json.loads(marks["curve"])
+        self.curve, self.losses = json.loads(marks["curve"]), json.loads(marks["losses"])
         return marks
 
+    def _marks(self, phase: str) -> dict[str, str]:
+        return {"phase": phase, "curve": json.dumps(self.curve), "losses": json.dumps(self.losses)}
+
     def _advance(self, stop: int, rate: Schedule, phase: str) -> None:
-        losses: list[float] = []
         for step, loss in self.trainer.advance(stop, rate):
-            losses.append(loss)
+            self.losses.append(loss)
             self.spent.steps += 1
             self.done_steps += 1
             self._show(loss)
             if step % self.log_every == 0 or step == stop:
-                mean = sum(losses) / len(losses)
+                mean = sum(self.losses) / len(self.losses)
                 self.curve.append({"step": step, "phase": phase, "loss": mean, "rate": rate(step - 1)})
-                losses.clear()
-                if self.interval.due() or step == stop:
-                    self._save(phase)
+                self.losses.clear()
+            if self.interval.due() or step == stop:
+                self._save(phase)
 
     def _save(self, phase: str) -> None:
-        marks = {"phase": phase, "curve": json.dumps(self.curve)}
-        self.interval.saved(save_state(self.work / STATE, self.trainer.state(), marks))
         seconds = time.perf_counter() - self.spent.began
         flops = self.spent.steps * self.trajectory.step_flops
         peak = self.execution.peak
@@ -207,6 +206,7 @@ class _Run:
                 seconds=seconds,
                 utilization=flops / seconds / peak if peak else None,
             )
+        self.interval.saved(save_state(self.work / STATE, self.trainer.state(), self._marks(phase)))
         self.spent = _Spent()
 
     def _show(self, loss: float) -> None:
@@ -218,4 +218,4 @@ class _Run:
             full = used * self.trajectory.shape.train_flops_per_token(causal=False)
             full /= self.trajectory.shape.train_flops_per_token()
             note += f" · MFU {used:.0%} ({full:.0%} counting the full square)"
-        self.task.update(self.before + self.done_steps * self.trajectory.step_flops, note)
+        self.task.update(self.done_steps * self.trajectory.step_flops, note)
