@@ -139,7 +139,7 @@ def test_evaluation_is_fixed_spread_and_counts_its_bytes() -> None:
 
 
 def test_evaluation_of_too_little_text_is_named() -> None:
-    with pytest.raises(UserError, match="no window of 64 tokens to evaluate on"):
+    with pytest.raises(UserError, match="fewer than two windows of 64 tokens to evaluate on"):
         validation_windows(counting(64), 64, 1_000, seed=0)
     with pytest.raises(UserError, match="at most 10 were asked for"):
         validation_windows(counting(640), 64, 10, seed=0)
