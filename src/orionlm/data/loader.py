@@ -155,7 +155,8 @@ def validation_windows(token_set: TokenSet, context_length: int, max_tokens: int
     if count < 2:
         raise UserError(
             f"fewer than two windows of {context_length} tokens to evaluate on: {token_set.split} has "
-            f"{len(token_set):,} tokens and at most {max_tokens:,} were asked for; lower context_length or hold more out"
+            f"{len(token_set):,} tokens and at most {max_tokens:,} were asked for; "
+            "lower context_length or hold out more text"
         )
     edges = np.arange(count + 1, dtype=np.int64) * windows // count
     random = _mix(np.arange(count, dtype=np.uint64), 32, _keys(seed, 0)).astype(np.int64)
