@@ -24,6 +24,9 @@ def pool(
     spawn = multiprocessing.get_context("spawn")
     processes = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin, initargs=(initializer, arguments))
     try:
+        with _deaf_to_interrupts():
+            for _ in range(workers):  # workers start with the first jobs; these only start them
+                processes.submit(os.getpid)
         yield processes
     except BaseException as error:
         # Leaving waits for every job given; what failed, or was told to stop, must not.
@@ -36,9 +39,20 @@ def pool(
         processes.shutdown()
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group, and the parent alone decides: what starts here ignores it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    # Ctrl-C reaches the whole group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -94,7 +94,7 @@ def test_a_dry_run_prints_numbers_formulas_and_cost_and_writes_nothing(orion, tm
         (["rnu"], "no such command 'rnu', did you mean 'run'; see orion --help"),
         (["run"], "missing argument 'recipe'; see orion run --help"),
         (["run", "small.toml", "--dryrun"], "no such option: --dryrun"),
-        (["run", "smal.toml"], "smal.toml: no such file, and no published recipe of that name"),
+        (["run", "smal.toml"], "'smal.toml': no such file, and no published recipe of that name"),
         (["run", "small.toml", "--until", "d"], "small.toml: no stage 'd', known: a, b, c"),
         (["run", "small.toml", "--redo", "d"], "small.toml: no stage 'd', known: a, b, c"),
         (["report", "nowhere"], "nowhere: no run here; make one with: orion run quickstart"),

@@ -16,7 +16,7 @@ def fit(
     ],
     drop_worst: Annotated[int, typer.Option(help="Leave out this many rows of highest loss.")] = 0,
     bootstrap: Annotated[int, typer.Option(help="Refits to resampled runs, for the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the fit here, for `orion forecast`.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,6 +34,8 @@ def fit(
 
     if bootstrap < 0:
         raise UserError(f"bootstrap = {bootstrap}: give 0 or more resamples")
+    if out and not out.parent.is_dir():
+        raise UserError(f"--out {out}: there is no directory {out.parent}; make it first")
     points = read_runs(runs).points().without_worst(drop_worst)
     result = fit_robust(points, bootstrap=bootstrap, seed=seed)
     if out:

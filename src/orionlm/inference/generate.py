@@ -64,7 +64,9 @@ def choose(logits_bv: Tensor, temperature: float, top_k: int, generator: Generat
 
     if temperature == 0:
         return logits_bv.argmax(-1)
-    logits_bv = logits_bv.float() / temperature
+    logits_bv = logits_bv.float()
+    # The likeliest at 0, so that a small temperature cannot overflow.
+    logits_bv = (logits_bv - logits_bv.amax(-1, keepdim=True)) / max(temperature, 1e-6)
     if 0 < top_k < logits_bv.shape[-1]:
         floor_b1 = logits_bv.topk(top_k, dim=-1).values[:, -1:]
         logits_bv = logits_bv.masked_fill(logits_bv < floor_b1, -torch.inf)
@@ -97,6 +99,10 @@ def complete(
         raise UserError(f"{checkpoint / TOKENIZER}: it has no {END_OF_TEXT}; use a tokenizer that does")
     generator = torch.Generator().manual_seed(seed)
     context = model.shape.context
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UserError("prompt: not UTF-8 text; give it in UTF-8") from None
     ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False).ids or [eot]
     given = len(ids)
     while len(ids) < given + max_new_tokens and (ids[-1] != eot or len(ids) == given):

@@ -35,7 +35,7 @@ def design(settings: LadderSettings, vocabulary: int, seed: int) -> list[Traject
     shares = settings.branches
     if len(set(shares)) < 2 or list(shares) != sorted(set(shares)) or not shares[0] > 0 or shares[-1] != 1:
         raise UserError(f"branches = {list(shares)}: give at least two ascending shares, the last 1.0")
-    sizes = sorted(settings.widths or widths(settings, vocabulary))
+    sizes = sorted(widths(settings, vocabulary) if settings.widths is None else settings.widths)
     if settings.widths is None and len(sizes) < 2:
         raise UserError(
             f"largest_flops = {settings.largest_flops:g}: too little for two sizes; raise it or name widths"

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orionlm.artifact import Artifact, json_digest, write_text
+from orionlm.errors import UserError
 from orionlm.recipe.recipe import Stage
 
 DRIFT = "drift.jsonl"
@@ -67,7 +68,10 @@ def accepted(run_dir: Path) -> list[Change]:
         lines = (run_dir / DRIFT).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    return [Change(**json.loads(line)) for line in lines]
+    try:
+        return [Change(**json.loads(line)) for line in lines]
+    except (ValueError, TypeError):
+        raise UserError(f"{run_dir / DRIFT}: damaged; delete it, and accepted drift is asked about again") from None
 
 
 def store_accepted(run_dir: Path, accepted_changes: list[Change]) -> None:
