@@ -34,9 +34,11 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         workers = min(available, len(rungs))
         each = max(1, available // workers)
         execution = replace(execution, threads=each, peak=execution.peak / execution.threads * each)
+    # A worker has its share of the machine, and pays that share of its price.
+    price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
     jobs = [
         Job(rung, inputs["tokens"].path, out / "work" / rung.name, settings.validation_tokens, execution,
-            context.stage, context.run_dir, context.dollars_per_hour, context.price_source)
+            context.stage, context.run_dir, price, context.price_source)
         for rung in rungs
     ]  # fmt: skip
     trained = train_rungs(jobs, context, workers)
