@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from orionlm.artifact import open_artifact
+from orionlm.artifact import WORK, open_artifact
 from orionlm.errors import UserError
 from orionlm.ledger import Ledger
 from orionlm.progress import Progress
@@ -109,7 +109,7 @@ def test_unfinished_work_is_kept_and_a_rerun_goes_on_from_it(recipe, tmp_path):
     failing = recipe(('kind = "middle"', 'kind = "middle"\nfail = "mend me"'))
     with pytest.raises(UserError, match="^stage b: mend me$"):
         go(failing, tmp_path)
-    assert json.loads((tmp_path / "artifacts/b.partial/work/state.json").read_text())["done"] == 1
+    assert json.loads((tmp_path / "artifacts" / "b.partial" / WORK / "state.json").read_text())["done"] == 1
     with pytest.raises(UserError, match='stage.b.fail: "mend me" → ""; stages to redo: b'):
         go(recipe(), tmp_path)
     go(recipe(), tmp_path, accept_drift=True)

@@ -42,12 +42,15 @@ class Job:
 
 def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained]:
     """(points, losses along the way) of each job, in order, whichever ends first."""
-    total = sum(job.rung.flops for job in jobs)
+    flops_of = {job.rung.name: job.rung.flops for job in jobs}
     said = get_context("spawn").Queue()
     done: dict[str, tuple[float, str]] = {}
     # The small ones take longest, for the same FLOPs: they begin.
     order = sorted(range(len(jobs)), key=lambda i: jobs[i].rung.shape.parameters)
-    with context.progress.task(context.stage, total=total) as task, pool(workers, _listen, (said,)) as processes:
+    with (
+        context.progress.task(context.stage, total=sum(flops_of.values())) as task,
+        pool(workers, _listen, (said,)) as processes,
+    ):
         running: dict[int, Future[Trained]] = {i: processes.submit(_train, jobs[i]) for i in order}
         waiting: set[Future[Trained]] = set(running.values())
         while waiting:
@@ -60,13 +63,9 @@ def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained
                 except queue.Empty:
                     break
                 done[name] = (flops, note)
-            notes = [note for name, (flops, note) in done.items() if flops < 0.999 * _flops(jobs, name)]
+            notes = [note for name, (flops, note) in done.items() if flops < 0.999 * flops_of[name]]
             task.update(sum(flops for flops, _ in done.values()), " | ".join(notes))
         return [running[i].result() for i in range(len(jobs))]
-
-
-def _flops(jobs: list[Job], name: str) -> float:
-    return next(job.rung.flops for job in jobs if job.rung.name == name)
 
 
 class _Relay:

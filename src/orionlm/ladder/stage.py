@@ -96,6 +96,7 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
     numbers.append(
         Derived("ladder FLOPs", flops, "FLOP", f"sum over rungs; {low:.0%} to {high:.0%} of all FLOPs is a sound share")
     )
-    seconds = seconds_for(context, [(rung.shape, rung.flops) for rung in rungs]) / min(cores(), len(rungs))
+    workers = min(int(context.choose("threads", cores)), len(rungs))
+    seconds = seconds_for(context, [(rung.shape, rung.flops) for rung in rungs]) / workers
     provides = {"largest": rungs[-1].shape, "largest_flops": settings.largest_flops}
     return Estimate(numbers, flops, seconds, provides)

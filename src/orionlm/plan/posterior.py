@@ -14,7 +14,7 @@ a bootstrap of so few points is unstable. So log loss is modelled as
   rows of one run have in common, and the departure's size κ = (departure per e-fold)²/σ², are averaged over a grid.
 
 Laws are weighted by their evidence (Kass & Raftery 1995, eq. 1); the departure is the discrepancy of Kennedy & O'Hagan
-(2001, eq. 4). The grid of κ was chosen on the simulated worlds of `simulate`, for coverage, before any real forecast.
+(2001, eq. 4). The grid of κ was chosen on the simulated worlds of `simulate`, for coverage; no real forecast chose it.
 """
 
 from __future__ import annotations
