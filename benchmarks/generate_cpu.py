@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import product
 
 import torch
-from paired import compare, fastest, versions
+from paired import compare, fastest, seconds, versions
 from torch import Tensor
 
 from orionlm.inference.generate import generate
@@ -69,16 +69,20 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     models = {name: model_of(arguments.width, dtype) for name, dtype in DTYPES.items()}
     prompts_bt = torch.randint(0, 2048, (BATCH, PROMPT), generator=torch.Generator().manual_seed(1))
-    peers = {}
+    runs, peers = {}, {}
     for precision, attention, cache, compiled in product(
         DTYPES, ("eager", "sdpa"), ("static", "default"), (False, True) if arguments.compile else (False,)
     ):
         name = f"{precision}, {attention}, {cache} cache{', compiled' if compiled else ''}"
         run = peer_of(models["fp32"], attention, cache, DTYPES[precision], compiled)
-        peers[name] = lambda run=run: run(prompts_bt)
-    ours = {name: lambda model=model: generate(model, prompts_bt, NEW) for name, model in models.items()}
+        runs[name], peers[name] = run, lambda run=run: seconds(lambda: run(prompts_bt))
+    ours = {
+        name: lambda model=model: seconds(lambda: generate(model, prompts_bt, NEW)) for name, model in models.items()
+    }
     chosen, mine = fastest(peers, 1), fastest(ours, 1)
-    agreement = float((ours["fp32"]() == peers["fp32, eager, static cache"]()).float().mean())
+    agreement = float(
+        (generate(models["fp32"], prompts_bt, NEW) == runs["fp32, eager, static cache"](prompts_bt)).float().mean()
+    )
     document = {
         "name": "generate_cpu",
         **compare(ours[mine], peers[chosen], BATCH * NEW, arguments.blocks),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,17 +21,59 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def compare(ours: Callable[[], Any], peer: Callable[[], Any], units: float, blocks: int) -> dict[str, float]:
-    """Speeds in `units` a second, medians over `blocks`; `ratio` is the median of the blocks' own ratios, and `low` and
-    `high` their 10% and 90% points. Who goes first alternates."""
+class Side:
+    """One of the two in a process of its own, with its own best environment, asleep while it is not its turn.
+
+    The process prints a line when it is ready, and the seconds of a block for each line it reads: `serve` does so.
+    """
+
+    def __init__(self, arguments: list[str], **environment: str) -> None:
+        command = [sys.executable, sys.argv[0], *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+        )
+        self._answer()
+
+    def _answer(self) -> float:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{' '.join(map(str, self.process.args))}: ended with {self.process.wait()}")  # type: ignore[arg-type]
+        self.process.send_signal(signal.SIGSTOP)
+        return float(line)
+
+    def __call__(self) -> float:
+        """Seconds of one block."""
+        assert self.process.stdin
+        self.process.send_signal(signal.SIGCONT)
+        print(file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def serve(work: Callable[[], Any], warm: int = 2) -> None:
+    """The other end of a `Side`."""
+    for _ in range(warm):
+        work()
+    print(0.0, flush=True)
+    for _ in sys.stdin:
+        print(seconds(work), flush=True)
+
+
+def compare(ours: Callable[[], float], peer: Callable[[], float], units: float, blocks: int) -> dict[str, float]:
+    """Both give the seconds of one block. Speeds in `units` a second, medians over `blocks`; `ratio` is the median of
+    the blocks' own ratios, and `low` and `high` their 10% and 90% points. Who goes first alternates."""
     times: list[tuple[float, float]] = []
     for block in range(blocks):
         if block % 2:
-            theirs = seconds(peer)
-            times.append((seconds(ours), theirs))
+            theirs = peer()
+            times.append((ours(), theirs))
         else:
-            mine = seconds(ours)
-            times.append((mine, seconds(peer)))
+            mine = ours()
+            times.append((mine, peer()))
     ratios = sorted(theirs / mine for mine, theirs in times)
     deciles = statistics.quantiles(ratios, n=10, method="inclusive")
     return {
@@ -40,11 +85,9 @@ def compare(ours: Callable[[], Any], peer: Callable[[], Any], units: float, bloc
     }
 
 
-def fastest(candidates: dict[str, Callable[[], Any]], repeats: int = 3) -> str:
-    """The candidate with the shortest time, after one call of each to warm up."""
-    for work in candidates.values():
-        work()
-    times = {name: min(seconds(work) for _ in range(repeats)) for name, work in candidates.items()}
+def fastest(candidates: dict[str, Callable[[], float]], repeats: int = 3) -> str:
+    """The candidate with the shortest block."""
+    times = {name: min(work() for _ in range(repeats)) for name, work in candidates.items()}
     return min(times, key=times.__getitem__)
 
 

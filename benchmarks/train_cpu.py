@@ -2,7 +2,8 @@
 
 python benchmarks/train_cpu.py [--width 128 --layers 4] --json prints one object. Both train the same shape on the same
 batches with fused AdamW, clipping and bf16. The peer runs under autocast with fp32 weights, eager or fused attention,
-compiled or not, whichever is fastest here; attention in ours stays inside each document, which the peer's does not.
+compiled or not, whichever is fastest here, its OpenMP threads spinning; attention in ours stays inside each document,
+which the peer's does not. Each has a process of its own, stopped while the other runs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from paired import compare, fastest, versions
+from paired import Side, compare, fastest, serve, versions
 
 from orionlm.data.loader import Loader
 from orionlm.data.shards import TokenSet, TokenStream
@@ -27,6 +28,7 @@ from orionlm.train.trainer import Trainer, to_tensors
 VOCABULARY, CONTEXT, EOT, THREADS = 2048, 128, 0, 2
 SIZES = ((128, 4), (256, 6))  # width and layers: 1.0M and 5.3M parameters
 RATE = 1e-3
+PEERS = ("eager, compiled", "sdpa, compiled", "eager", "sdpa")
 
 
 def loader(batch: int) -> Loader:
@@ -76,18 +78,29 @@ def peer_loop(shape: Shape, batches: Loader, steps: int, attention: str, compile
 
 
 def run(width: int, layers: int, batch: int, blocks: int, steps: int) -> dict[str, object]:
+    """Ours beside the fastest of the peers, at one size."""
     shape = Shape.from_width(width, vocabulary=VOCABULARY, context=CONTEXT, layers=layers)
-    batches = loader(batch)
-    peers = {
-        f"{attention}{', compiled' if compiled else ''}": peer_loop(shape, batches, steps, attention, compiled)
-        for attention in ("eager", "sdpa")
-        for compiled in (True, False)
-    }
+    arguments = [f"--{name}={value}" for name, value in locals().items() if isinstance(value, int)]
+    peers = {name: Side([*arguments, f"--side={name}"], OMP_WAIT_POLICY="active") for name in PEERS}
     chosen = fastest(peers)
-    ours = our_loop(shape, batches, steps)
-    ours()
+    for name in peers.keys() - {chosen}:
+        peers[name].close()
+    ours = Side([*arguments, "--side=ours"])
     result = compare(ours, peers[chosen], steps * batch * CONTEXT, blocks)
+    ours.close()
+    peers[chosen].close()
     return {"parameters": shape.parameters, "width": width, "layers": layers, "peer_settings": chosen} | result
+
+
+def side(name: str, width: int, layers: int, batch: int, steps: int) -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    shape = Shape.from_width(width, vocabulary=VOCABULARY, context=CONTEXT, layers=layers)
+    if name == "ours":
+        serve(our_loop(shape, loader(batch), steps))
+    else:
+        attention, _, compiled = name.partition(", ")
+        serve(peer_loop(shape, loader(batch), steps, attention, bool(compiled)))
 
 
 def main() -> None:
@@ -98,9 +111,11 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10, help="in a block")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: the output is always JSON")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
+    if arguments.side:
+        side(arguments.side, arguments.width, arguments.layers, arguments.batch, arguments.steps)
+        return
     sizes = ((arguments.width, arguments.layers),) if arguments.width else SIZES
     results = [run(*size, arguments.batch, arguments.blocks, arguments.steps) for size in sizes]
     worst = min(results, key=lambda result: result["ratio"])  # type: ignore[arg-type, return-value]

@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 import os
 
-# OpenMP threads that spin while they wait bring two-core training to a standstill when anything else wants a core:
-# 20k tokens/s against none at all (docs/NOTES.md). It must be set before torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# OpenMP threads that spin for long while they wait bring two-core training to a standstill when anything else wants a
+# core; threads that never spin cost a fifth of the speed when nothing does (docs/NOTES.md). Read when torch is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -38,8 +38,9 @@ def weight_norm(trainer):
 
 
 def test_training_lowers_the_loss_on_text_that_can_be_learned(token_set, tmp_path):
-    _, _, curve = go(token_set, tmp_path / "work", plan(branches=(150,)))
-    assert curve[0]["loss"] > math.log(299) > curve[-1]["loss"] + 0.15
+    _, _, curve = go(token_set, tmp_path / "work", plan(branches=(250,)))
+    last = [row["loss"] for row in curve[len(curve) * 4 // 5 :]]
+    assert curve[0]["loss"] > math.log(299) > sum(last) / len(last) + 0.05
 
 
 def test_a_branch_is_the_model_that_a_run_of_that_length_would_have_given(token_set, tmp_path):

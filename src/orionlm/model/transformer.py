@@ -6,6 +6,7 @@ Parameter names are those of Hugging Face's `Qwen3ForCausalLM`, so a checkpoint 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,9 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x_fp32 = x.float()
         scale = torch.rsqrt(x_fp32.square().mean(-1, keepdim=True) + self.epsilon)
-        return (x_fp32 * scale * self.weight.float()).to(x.dtype)
+        # A row of weights a sequence: compiled on a CPU, the gradient's sum then runs in parallel over the batch.
+        weight = self.weight.float().expand(x.shape[0], *(1 for _ in x.shape[1:-1]), -1)
+        return (x_fp32 * scale * weight).to(x.dtype)
 
 
 class Rotary(nn.Module):
@@ -103,10 +106,33 @@ def attend(q_bhtk: Tensor, k_bhsk: Tensor, v_bhsk: Tensor, mask_b1ts: Tensor | N
         return F.scaled_dot_product_attention(q_bhtk, k_bhsk, v_bhsk, attn_mask=mask_b1ts, enable_gqa=repeats > 1)
     if repeats > 1:
         k_bhsk, v_bhsk = k_bhsk.repeat_interleave(repeats, 1), v_bhsk.repeat_interleave(repeats, 1)
-    score_bhts = (q_bhtk @ k_bhsk.transpose(-1, -2)).float() / math.sqrt(q_bhtk.shape[-1])
-    if mask_b1ts is not None:
-        score_bhts = score_bhts + mask_b1ts
-    return score_bhts.softmax(-1).to(v_bhsk.dtype) @ v_bhsk
+    y_bhtk: Tensor = ExplicitAttention.apply(q_bhtk, k_bhsk, v_bhsk, mask_b1ts)  # type: ignore[no-untyped-call]
+    return y_bhtk
+
+
+class ExplicitAttention(torch.autograd.Function):
+    """softmax(q kᵀ / sqrt(k) + mask) v, differentiated by hand: the derived backward pass computes the softmax again
+    and lays the keys' gradient out so that the compiler gathers it element by element."""
+
+    @staticmethod
+    def forward(ctx: Any, q_bhtk: Tensor, k_bhsk: Tensor, v_bhsk: Tensor, mask_b1ts: Tensor | None) -> Tensor:
+        ctx.scale = 1 / math.sqrt(q_bhtk.shape[-1])
+        score_bhts = (q_bhtk @ k_bhsk.transpose(-1, -2)).float() * ctx.scale
+        if mask_b1ts is not None:
+            score_bhts = score_bhts + mask_b1ts
+        share_bhts = score_bhts.softmax(-1).to(v_bhsk.dtype)
+        ctx.save_for_backward(q_bhtk, k_bhsk, v_bhsk, share_bhts)
+        return share_bhts @ v_bhsk
+
+    @staticmethod
+    def backward(ctx: Any, dy_bhtk: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+        q_bhtk, k_bhsk, v_bhsk, share_bhts = ctx.saved_tensors
+        share_fp32 = share_bhts.float()
+        product_bhts = share_fp32 * (dy_bhtk @ v_bhsk.transpose(-1, -2)).float()
+        dscore_bhts = product_bhts - share_fp32 * product_bhts.sum(-1, keepdim=True)
+        dscore_bhts = (dscore_bhts * ctx.scale).to(q_bhtk.dtype)
+        dv_bhsk = share_bhts.transpose(-1, -2) @ dy_bhtk
+        return dscore_bhts @ k_bhsk, dscore_bhts.transpose(-1, -2) @ q_bhtk, dv_bhsk, None
 
 
 class MLP(nn.Module):
@@ -121,7 +147,9 @@ class MLP(nn.Module):
     def forward(self, x_btd: Tensor) -> Tensor:
         gate_up = F.linear(x_btd, torch.cat([self.gate_proj.weight, self.up_proj.weight]))
         gate_btf, up_btf = gate_up.chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate_btf) * up_btf)
+        # silu spelled out: the derivative of F.silu computes the exponential twice.
+        gate_fp32 = gate_btf.float()
+        return self.down_proj((gate_fp32 * gate_fp32.sigmoid() * up_btf.float()).to(x_btd.dtype))
 
 
 class Block(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,10 @@ PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "GB200
 # A compiled step saves about half its time on a CPU and costs about 20 s of compiling (docs/NOTES.md).
 COMPILE_FROM_SECONDS = 40.0
 ASSUMED_CPU_RATE = 35e9
+
+
+# Names and numbers of glibc's <malloc.h>.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,15 @@ def choose(context: Context, shape: Shape, flops: float) -> Execution:
     return Execution(
         device, precision, long and bool(context.choose("compiler", compiles)), threads, peak * threads / cores
     )
+
+
+def keep_freed_memory() -> None:
+    """Have glibc reuse large freed blocks instead of handing them back to the kernel, which would clear thousands of
+    pages a step (docs/NOTES.md). Elsewhere, nothing."""
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        return
+    for option, size in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 26)):
+        libc.mallopt(option, size)
 
 
 def faster_precision(device: str) -> str:

@@ -12,7 +12,7 @@ from orionlm.errors import UserError
 from orionlm.model.initialization import initialize
 from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape
-from orionlm.train.execution import Execution
+from orionlm.train.execution import Execution, keep_freed_memory
 from orionlm.train.objective import Objective, next_token
 from orionlm.train.optimizer import OptimizerSettings, build
 
@@ -39,6 +39,8 @@ class Trainer:
         objective: Objective = next_token,
     ) -> None:
         torch.set_num_threads(execution.threads)
+        if execution.device == "cpu":
+            keep_freed_memory()
         self.shape, self.loader, self.execution, self.clip = shape, loader, execution, clip
         self.device = torch.device(execution.device)
         self.model = Transformer(shape)
