@@ -56,7 +56,7 @@ POWER = Dimension("power", {"w": 1.0, "kw": 1e3, "mw": 1e6, "gw": 1e9}, False, '
 
 @dataclass(frozen=True)
 class Quantity:
-    """A median and a central 90% interval in the base unit of `dimension`: days, dollars, device hours, W, plain counts.
+    """A median and a central 90% interval in the base unit of `dimension`: days, dollars, device hours, W, counts.
 
     Between its points the logarithm is normal, with one spread below the median and another above (a share: the
     logit), so a draw is positive, and a share stays below 1. An exact number has low = median = high.
