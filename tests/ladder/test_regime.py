@@ -1,9 +1,9 @@
 import pytest
 
 from orionlm.gain.runs import RunTable
-from orionlm.ladder.forecast import baselines
 from orionlm.ladder.outcome import judge
 from orionlm.ladder.regime import judge_regime
+from orionlm.plan.baselines import baselines
 
 
 def table(scores):

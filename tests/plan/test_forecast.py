@@ -10,7 +10,7 @@ from orionlm.errors import UserError
 from orionlm.plan.fit import Points
 from orionlm.plan.forecast import forecast, optimum, quantiles, wall
 from orionlm.plan.laws import LAWS
-from orionlm.plan.posterior import Fits, fit_laws, read_fits
+from orionlm.plan.posterior import VERSION, Fits, fit_laws, read_fits
 from orionlm.plan.simulate import Ladder, coverage, draw_world, observe
 
 
@@ -158,4 +158,4 @@ def test_an_unknown_law_names_the_known_ones(points):
 
 
 def test_version_is_stored(fits):
-    assert Fits.from_json(fits.to_json()).version == fits.to_json()["version"] == 1
+    assert Fits.from_json(fits.to_json()).version == fits.to_json()["version"] == VERSION

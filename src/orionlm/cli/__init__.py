@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orionlm.cli import complete, doctor, fit, report, run, runs
+from orionlm.cli import claim, complete, doctor, fit, fleet, gain, plan, plateau, report, run, runs, wall
 from orionlm.cli.failures import guarded
 
 app = typer.Typer(
@@ -21,7 +21,13 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("plan")(plan.plan)
 fit.register(app)
+app.command("gain")(gain.gain)
+claim.register(app)
+wall.register(app)
+fleet.register(app)
+plateau.register(app)
 app.command("complete")(complete.complete)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)
@@ -48,6 +54,7 @@ def _orion(
     \b
     Begin here:
       orion run quickstart         real text to a forecast that is checked, in minutes
+      orion plan day               what eight chips and a day can buy
       orion doctor                 what this machine lacks
     """
     if context.invoked_subcommand is None:

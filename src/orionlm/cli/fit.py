@@ -14,64 +14,133 @@ def fit(
     runs: Annotated[
         Path, typer.Argument(help="A run table, CSV or Parquet: params, tokens or flops, loss or bits_per_byte.")
     ],
+    law: Annotated[
+        str,
+        typer.Option(help="chinchilla, gadre, coupled, kaplan, data, compute or repetition; --out: all joint laws."),
+    ] = "",
     drop_worst: Annotated[int, typer.Option(help="Leave out this many rows of highest loss.")] = 0,
     bootstrap: Annotated[int, typer.Option(help="Refits to resampled runs, for the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the fit here, for `orion forecast`.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit L = E + A/N^alpha + B/D^beta to runs, robustly, with bootstrap intervals.
+    """Fit L = E + A/N^alpha + B/D^beta, or another law, to runs, robustly, with bootstrap intervals.
+
+    Where rows have fewer unique_tokens than tokens, the repetition law is fitted first, and the others to what the
+    repeated text is worth in fresh tokens.
 
     \b
     Examples:
       orion fit runs.csv --out fit.json
+      orion fit runs.csv --law repetition --json
       orion fit chinchilla_points.csv --drop-worst 5 --bootstrap 4000 --json
     """
-    from orionlm.cli.output import number, print_json, print_table
+    import time
+    from dataclasses import replace
+
+    import numpy as np
+
+    from orionlm.cli.output import print_json
     from orionlm.errors import UserError
     from orionlm.gain.runs import read_runs
     from orionlm.plan.fit import fit_robust
+    from orionlm.plan.laws import JOINT, LAWS
+    from orionlm.plan.repetition import MEASURED, fit_repetition
+    from orionlm.settings import nearest
 
     if bootstrap < 0:
         raise UserError(f"bootstrap = {bootstrap}: give 0 or more resamples")
+    if law and law not in (*LAWS, "repetition"):
+        raise UserError(f"law = {law}: no such law, {nearest(law, [*LAWS, 'repetition'])}")
     if out and not out.parent.is_dir():
         raise UserError(f"--out {out}: there is no directory {out.parent}; make it first")
-    points = read_runs(runs).points().without_worst(drop_worst)
-    result = fit_robust(points, bootstrap=bootstrap, seed=seed)
-    if out:
-        from dataclasses import replace
-
+    table = read_runs(runs)
+    points = table.points()
+    kept = replace(points, run=np.arange(len(points))).without_worst(drop_worst).run
+    points, unique = points.select(kept), table["unique_tokens"][kept]
+    repeats = unique < points.tokens
+    repetition, said, note = None, {}, ""
+    if repeats.any():
+        begin = time.perf_counter()
+        repetition = fit_repetition(
+            points.params,
+            points.tokens,
+            unique,
+            points.loss,
+            seed,
+            min(bootstrap, 200),
+            points.run,
+            MEASURED,
+            points.unit,
+        )
+        said = repetition.to_json() | {"seconds": time.perf_counter() - begin}
+        points, fresh = repetition.fresh(points, unique)
+        note = (
+            f"{int(repeats.sum())} of {len(repeats)} rows repeat text: fitted to effective tokens, R* = "
+            f"{said['r_star']:.3g}"
+            + (f"; {int((~fresh).sum())} rows hurt by repetition are left out" * (not fresh.all()))
+        )
+    elif law == "repetition":
+        raise UserError(f"{runs.name}: no row has fewer unique_tokens than tokens, so none tells what repetition does")
+    result = None
+    if law != "repetition" or out:
+        result = fit_robust(points, LAWS.get(law, LAWS["chinchilla"]), bootstrap if law != "repetition" else 0, seed)
+    if out and result:
         from orionlm.artifact import write_json
         from orionlm.plan.posterior import fit_laws
 
         saved = result.to_json()
         del saved["seconds"]
-        write_json(out, replace(fit_laws(points, seed=seed), robust=saved).to_json())
+        fits = fit_laws(points, (law,) if law in LAWS else JOINT, seed=seed)
+        block = {} if repetition is None else {"repetition": repetition.to_json()}
+        write_json(out, replace(fits, robust=saved).to_json() | block)
+    shown = {name: value for name, value in said.items() if name != "fit"}
+    if law != "repetition" and result:
+        shown = result.to_json() | ({"repetition": shown} if shown else {})
     if as_json:
-        print_json(result.to_json())
+        print_json(shown)
         return
-    values, sd, interval = result.values(), result.sd(), result.interval()
-    print(f"L = E + A/N^alpha + B/D^beta   {result.n} rows of {points.unit}   objective {result.objective:.5g}")
+    if law == "repetition":
+        print("L = [E + A/N^alpha + B/D'^beta + S/D^sigma]·e^h   " + f"{len(repeats)} rows of {points.unit}")
+        _print_values(shown)
+    elif result:
+        shape = "L = E + A/N^alpha + B/D^beta" if law in ("", "chinchilla") else f"law '{law}'"
+        print(f"{shape}   {result.n} rows of {points.unit}   objective {result.objective:.5g}")
+        _print_values(shown)
+    if note:
+        print(note)
+    if out:
+        again = " [--unique-tokens U]" if repetition else ""
+        print(f"written to {out}; next: orion forecast {out} --params N --tokens D{again}")
+
+
+def _print_values(shown: dict) -> None:
+    """Every parameter with its standard deviation and interval."""
+    from orionlm.cli.output import number, print_table
+
+    sd, interval = shown["sd"], shown["interval"]
+    named = [name for name in shown if isinstance(shown[name], float) and name not in ("objective", "seconds", "noise")]
     print_table(
         ["", "value", "sd", "90% interval"],
         [
             [
                 name,
-                number(float(values[name])),
+                number(shown[name]),
                 number(sd[name]) if sd else "–",
                 " to ".join(number(v) for v in interval[name]) if interval else "–",
             ]
-            for name in ("A", "B", "E", "alpha", "beta")
+            for name in named
         ],
     )
-    if out:
-        print(f"written to {out}; next: orion forecast {out} --params N --tokens D")
 
 
 def forecast(
     fitted: Annotated[Path, typer.Argument(metavar="FIT.json", help="What `orion fit --out` wrote.")],
     params: Annotated[float, typer.Option(help="Parameters of the new run, such as 7e9.")],
     tokens: Annotated[float, typer.Option(help="Training tokens of the new run, such as 1.4e11.")],
+    unique_tokens: Annotated[
+        float | None, typer.Option(help="How many of the tokens are different; fewer than --tokens are repeated.")
+    ] = None,
     level: Annotated[float, typer.Option(help="Probability that the interval is to hold the run with.")] = 0.9,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Go past 16 times the largest fitted compute.")
@@ -80,18 +149,26 @@ def forecast(
 ) -> None:
     """Forecast the loss of a run that has not been made, with an interval.
 
-    The interval carries the parameters' and the laws' uncertainty and the noise of the run itself.
+    The interval carries the parameters' and the laws' uncertainty and the noise of the run itself; with
+    --unique-tokens also that of what a repeated token is worth, and of what overfitting costs.
 
     \b
     Examples:
       orion forecast fit.json --params 7e9 --tokens 1.4e11
+      orion forecast fit.json --params 7e9 --tokens 1.4e11 --unique-tokens 2e10
       orion forecast fit.json --params 7e10 --tokens 1.4e12 --extrapolate --json
     """
     from orionlm.cli.output import number, print_json, print_table
     from orionlm.plan.forecast import forecast as predict
     from orionlm.plan.posterior import read_fits
 
-    said = predict(read_fits(fitted), params, tokens, level, extrapolate)
+    fits = read_fits(fitted)
+    if unique_tokens is None:
+        said = predict(fits, params, tokens, level, extrapolate)
+    else:
+        from orionlm.plan.repeated import forecast_repeated, read_repetition
+
+        said = forecast_repeated(fits, params, tokens, unique_tokens, level, extrapolate, read_repetition(fitted))
     if as_json:
         print_json(said.to_json())
         return

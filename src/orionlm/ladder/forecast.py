@@ -34,6 +34,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     """Fit the laws to the ladder, choose the run's size, forecast it."""
     from orionlm.gain.runs import read_runs
     from orionlm.ladder.regime import judge_regime
+    from orionlm.plan.baselines import baselines
     from orionlm.plan.forecast import forecast, wall
     from orionlm.plan.posterior import fit_laws
 
@@ -95,7 +96,9 @@ def choose_target(
     settings: Settings, fits: Fits, ladder: dict[str, Any], vocabulary: int, largest_flops: float
 ) -> dict[str, Any]:
     """The run of `flops_ratio` times the largest point: at the laws' optimal size, but no smaller than the ladder's
-    smallest width and no larger than 1.5 times its largest, since the laws know nothing of sizes far outside."""
+    smallest width and no larger than 1.5 times its largest, since the laws know nothing of sizes far outside; and with
+    the way beyond the ladder shared between size and text, neither going further than flops_ratio^(2/3) alone: runs
+    much longer than any rung came out worse than forecast (docs/NOTES.md)."""
     from orionlm.plan.forecast import optimum
 
     training, known = ladder["training"], [rung["width"] for rung in ladder["rungs"]]
@@ -105,12 +108,19 @@ def choose_target(
         Shape.from_width(width, vocabulary=vocabulary, context=context)
         for width in range(min(known), int(1.5 * max(known)) + 1, 16)
     ]
+    batch_tokens = training["context"] * training["batch_size"]
+    share = settings.flops_ratio ** (2 / 3)
+    shared = [
+        shape
+        for shape in shapes
+        if flops / shape.train_flops_per_token() <= share * fits.points.tokens.max()
+        and shape.parameters <= share * fits.points.params.max()
+    ]
     if settings.width is not None:
         shape = Shape.from_width(settings.width, vocabulary=vocabulary, context=context)
     else:
         best = optimum(fits, flops, extrapolate=True).params
-        shape = min(shapes, key=lambda s: abs(math.log(s.parameters / best)))
-    batch_tokens = training["context"] * training["batch_size"]
+        shape = min(shared or shapes, key=lambda s: abs(math.log(s.parameters / best)))
     steps = math.ceil(flops / (shape.train_flops_per_token() * batch_tokens))
     return {
         "width": shape.width,
@@ -122,20 +132,6 @@ def choose_target(
         "shape": asdict(shape),
         "training": training,
     }
-
-
-def baselines(flops: Any, losses: Any, target: float) -> dict[str, float]:
-    """What anybody could say without a law: the last rung's loss again; the line through the last two in logarithms.
-
-    A rung here is all points of one FLOP budget; its loss is the best of them.
-    """
-    best: dict[float, float] = {}
-    for spent, loss in zip(flops, losses, strict=True):
-        budget = next((known for known in best if abs(math.log(spent / known)) < 0.05), float(spent))
-        best[budget] = min(best.get(budget, math.inf), float(loss))
-    (c1, l1), (c2, l2) = sorted(best.items())[-2:]
-    slope = math.log(l2 / l1) / math.log(c2 / c1)
-    return {"last rung": l2, "straight line": l2 * (target / c2) ** slope}
 
 
 def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:

@@ -92,6 +92,22 @@ class Quantity:
         return self.median if self.is_exact else [self.low, self.median, self.high]
 
 
+def short(value: float) -> str:
+    """A large number as this file reads it: 1.54B, 20,000, 0.4. Beyond 1e16 as a power of ten."""
+    for least, prefix in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if least <= abs(value) < 1e16:
+            return f"{value / least:.3g}{prefix}" if abs(value) < 999.5 * least else f"{value / least:,.0f}{prefix}"
+    if 1000 <= abs(value) < 1e6:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
+def plural(count: float, word: str) -> str:
+    """`1 day`, `2.95 epochs`."""
+    shown = short(count)
+    return f"{shown} {word}" if shown == "1" else f"{shown} {word}s"
+
+
 def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 

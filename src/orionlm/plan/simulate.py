@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orionlm.plan.baselines import baselines
 from orionlm.plan.fit import Points
 from orionlm.plan.forecast import forecast
 from orionlm.plan.laws import LAWS
@@ -86,14 +87,6 @@ def observe(world: World, ladder: Ladder, rng: np.random.Generator) -> Points:
     return Points(params, tokens, np.exp(world.log_loss(np.log(params), np.log(tokens)) + noise), run, "bits_per_byte")
 
 
-def straight_line(points: Points, flops: float) -> float:
-    """The baseline of a line in ln L and ln C through the largest points of the two largest sizes."""
-    sizes = np.unique(points.params)[-2:]
-    ends = [np.flatnonzero(points.params == size)[np.argmax(points.flops[points.params == size])] for size in sizes]
-    c, y = np.log(points.flops[ends]), np.log(points.loss[ends])
-    return float(np.exp(y[1] + (y[1] - y[0]) / (c[1] - c[0]) * (np.log(flops) - c[1])))
-
-
 def repeat(
     kind: str, ratios: tuple[float, ...], ladder: Ladder, seed: int, level: float = 0.9
 ) -> list[dict[str, float]]:
@@ -102,20 +95,20 @@ def repeat(
     world = draw_world(kind, ladder, rng)
     points = observe(world, ladder, rng)
     fits = fit_laws(points, seed=seed)
-    last = float(points.loss[points.flops.argmax()])
     rows = []
     for ratio in ratios:
         params, tokens = points.params.max() * ratio**0.5, points.tokens.max() * ratio**0.5
         mean = float(world.log_loss(np.log([params]), np.log([tokens]))[0])
         measured = float(np.exp(mean + world.noise * rng.standard_normal()))
         said = forecast(fits, params, tokens, level)
+        naive = baselines(points.flops, points.loss, said.flops)
         rows.append(
             {
                 "inside": float(said.low <= measured <= said.high),
                 "half_width": said.half_width,
                 "error": said.loss / measured - 1,
-                "last_rung": last / measured - 1,
-                "line": straight_line(points, said.flops) / measured - 1,
+                "last_rung": naive["last rung"] / measured - 1,
+                "line": naive["straight line"] / measured - 1,
             }
         )
     return rows

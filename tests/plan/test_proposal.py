@@ -1,0 +1,158 @@
+"""A budget becomes the plan that its laws make best, and says what holds it back."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orionlm.errors import UserError
+from orionlm.plan.best import Means, choose, needed
+from orionlm.plan.budget import Budget, reach
+from orionlm.plan.laws import BESIROGLU
+from orionlm.plan.outlook import Outlook, Text
+from orionlm.plan.proposal import propose, shape_near
+from orionlm.settings import parse_toml, validate
+
+
+def budget(text):
+    document = parse_toml(text, "budget.toml")
+    return validate(Budget, document.values, document)
+
+
+def means(flops=None, unique=1e15, served=0.0, limits=None, **more):
+    settings = {"rate": 4e14, "serving_rate": 1e14, "smallest": 1e6, "largest": 1e14} | more
+    return Means(limits or {}, flops, Text(unique, 0.0, 16.0), served, **settings)
+
+
+@pytest.fixture(scope="module")
+def besiroglu():
+    return Outlook.of("besiroglu", count=100)
+
+
+def test_fresh_text_gives_the_loss_of_the_law(besiroglu):
+    loss = besiroglu.loss(np.array([7e10]), np.array([1.4e12]))
+    assert besiroglu.interval(loss[:, 0])[0] == pytest.approx(float(BESIROGLU.predict(7e10, 1.4e12)), rel=0.005)
+
+
+@pytest.mark.parametrize("flops", [1e21, 1e23, 2e26])
+def test_compute_alone_gives_the_closed_form_of_the_optimum(besiroglu, flops):
+    a, b, _, alpha, beta = BESIROGLU.theta
+    scale = (alpha / beta * np.exp(a - b)) ** (1 / (alpha + beta))
+    tokens = (flops / 6) ** (alpha / (alpha + beta)) / scale
+    chosen = choose(besiroglu, means(flops))
+    assert chosen.tokens == pytest.approx(tokens, rel=0.25)
+    assert chosen.flops == pytest.approx(flops, rel=1e-6)
+    if flops == 2e26:
+        assert tokens == pytest.approx(23e12, rel=0.03)
+
+
+def test_demand_makes_the_model_smaller_as_its_first_order_condition_says(besiroglu):
+    # 2401.00448: at the optimum of 6ND + 2N·S the elasticities of loss in N and D stand as 1 + S/(3D) to 1.
+    chosen = choose(besiroglu, means(1e24, served=1e13))
+    assert chosen.params < choose(besiroglu, means(1e24)).params
+    step = 1.02
+
+    def mean(n, d):
+        return float(besiroglu.weight @ besiroglu.loss(np.array([n]), np.array([d]))[:, 0])
+
+    here = mean(chosen.params, chosen.tokens)
+    by_params = here - mean(chosen.params * step, chosen.tokens)
+    by_tokens = here - mean(chosen.params, chosen.tokens * step)
+    assert by_params / by_tokens == pytest.approx(1 + 1e13 / (3 * chosen.tokens), rel=0.1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(19, 25), st.floats(8, 13), st.sampled_from(["flops", "real text"]))
+def test_more_of_anything_never_hurts(exponent, text, resource):
+    outlook = Outlook.of("besiroglu", count=20)
+    before = means(10.0**exponent, 10.0**text)
+    poor, rich = choose(outlook, before), choose(outlook, before.scaled(resource, 2.0))
+    assert outlook.weight @ rich.losses <= outlook.weight @ poor.losses + 1e-4
+
+
+@pytest.mark.parametrize(("unique", "binding"), [("100M", "real text"), ("100T", "time")])
+def test_the_scarcer_of_text_and_time_binds(unique, binding):
+    plan = propose(budget(f'[compute]\ndevices = 512\ntime = "30 days"\n[text]\nunique = "{unique}"\n')).parts
+    assert plan["binding"] == binding
+    first = next(row for row in plan["shadow_prices"] if row["amount"])
+    assert first["resource"] == binding
+
+
+def test_text_read_too_often_stops_the_run_before_compute_does():
+    plan = propose(
+        budget('[compute]\ndevices = 512\ntime = "30 days"\n[text]\nunique = "10M"\nmost_epochs = 1000\n')
+    ).parts["plan"]
+    assert plan["epochs"] < 1000
+
+
+def test_eight_h100s_for_a_day_are_the_flops_of_a_pocket_calculator():
+    plan = propose(budget('[compute]\ndevices = 8\ntime = "1 day"\nutilisation = 0.4\n[text]\nunique = "10B"\n')).parts
+    assert plan["plan"]["flops"] == pytest.approx(8 * 86_400 * 989e12 * 0.4, rel=0.01)
+    assert plan["time"]["days"] == pytest.approx(1.0, rel=0.01)
+    assert plan["verdict"] == "go"
+    assert plan["plan"]["low"] < plan["plan"]["loss"] < plan["plan"]["high"]
+
+
+def test_money_pays_for_training_and_for_the_demand():
+    plan = propose(budget('[compute]\nmoney = "$5M"\n[text]\nunique = "2T"\n[demand]\ntokens = "1e13"\n')).parts
+    assert plan["cost"]["budget"]["total"] == pytest.approx(5e6, rel=1e-3)
+    assert plan["cost"]["budget"]["serving"] > 5e5
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [(3.5, "go"), (2.0, "no-go")])
+def test_a_target_within_reach_is_go_and_one_beyond_names_the_smallest_relaxation(loss, verdict):
+    plan = propose(
+        budget(f'[compute]\ndevices = 8\ntime = "1 day"\n[text]\nunique = "10B"\n[target]\nloss = {loss}\n')
+    ).parts
+    assert plan["verdict"] == verdict
+    if verdict == "no-go":
+        assert "smallest relaxation" in plan["why"] or "no single resource" in plan["why"]
+
+
+def test_a_relaxation_that_is_named_does_reach_the_target(besiroglu):
+    before = means(1e21)
+    reached = float(besiroglu.weight @ choose(besiroglu, before.scaled("flops", 3.0)).losses)
+    assert needed(besiroglu, before, reached, ["flops"])["flops"] == pytest.approx(3.0, rel=0.03)
+
+
+def test_a_far_plan_says_how_far_it_extrapolates():
+    plan = propose(budget('[compute]\ndevices = "20K"\ntime = "5 months"\n[text]\nunique = "15T"\n')).parts
+    assert any("4.5 orders of magnitude" in warning for warning in plan["warnings"])
+    assert set(plan["by_law"]) == {"besiroglu", "hoffmann"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[compute]\ndevices = 8\n[text]\nunique = "1B"\n', "give time"),
+        ('[compute]\ntime = "1 day"\n[text]\nunique = "1B"\n', "give devices"),
+        ('[compute]\nmoney = "$5"\n[text]\n', "say how much text"),
+        ('[compute]\nmoney = 5\n[text]\nunique = "1B"\n', "budget.toml:2: compute.money: 5: the unit is missing"),
+        ('[compute]\nmoney = "$5"\nacelerator = "H100"\n[text]\nunique = 1\n', "did you mean accelerator"),
+        ('[compute]\nflops = "1e10"\n[text]\nunique = "1B"\n', "compute.flops does not train"),
+        ('[compute]\nflops = "1e24"\n[text]\nunique = 10\n', "text.unique does not train"),
+        ('[compute]\nmoney = "$10"\n[text]\nunique = "1B"\n[demand]\ntokens = "1e16"\n', "lower demand.tokens"),
+        ('[compute]\nmoney = "$10"\naccelerator = "H101"\n[text]\nunique = "1B"\n', "H100"),
+    ],
+)
+def test_budgets_that_make_no_plan_are_refused_in_one_line(text, said):
+    with pytest.raises(UserError) as failure:
+        propose(budget(text))
+    assert said in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(6.5, 12.5))
+def test_a_shape_near_any_size_has_about_its_parameters(exponent):
+    assert shape_near(10**exponent, 2048).parameters == pytest.approx(10**exponent, rel=0.35)
+
+
+def test_domains_are_one_stock_with_their_own_epochs():
+    read = budget(
+        '[compute]\nflops = "1e20"\n[text.domains.web]\ntokens = "8B"\nmost_epochs = 2\n'
+        '[text.domains.code]\ntokens = "2B"\nmost_epochs = 7\n'
+    )
+    assert read.stock.unique == 10e9
+    assert read.stock.most_tokens == pytest.approx(30e9)
+    assert reach(read).limits == {}
