@@ -140,3 +140,24 @@ def test_mistakes_about_laws_and_text_name_their_mend(runs, tmp_path, arguments,
     result = CliRunner().invoke(app, [argument.format(runs=runs, fit=out) for argument in arguments])
     assert isinstance(result.exception, UserError) and why in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_a_score_is_forecast_from_the_loss_and_a_wrong_unit_is_refused(runs, tmp_path):
+    out, scores = tmp_path / "fit.json", tmp_path / "scores.csv"
+    CliRunner().invoke(app, ["fit", str(runs), "--bootstrap", "0", "--out", str(out)])
+    loss = np.linspace(2.05, 2.8, 12)
+    score = 0.25 + 0.75 / (1 + np.exp(6 * (loss - 2.2)))
+    scores.write_text("loss,score\n" + "".join(f"{a},{b}\n" for a, b in zip(loss, score, strict=True)))
+    asked = ["forecast", str(out), "--params", "2e10", "--tokens", "4e11", "--scores", str(scores), "--chance", "0.25"]
+    said = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    truth = 0.25 + 0.75 / (1 + np.exp(6 * (float(BESIROGLU.predict(2e10, 4e11)) - 2.2)))
+    assert said["score"]["low"] < truth < said["score"]["high"] and said["score"]["predictable"] == "yes"
+    assert "score 0." in CliRunner().invoke(app, asked).stdout
+    for text, why in (
+        (scores.read_text().replace("loss", "bits_per_byte"), "no column 'loss'"),
+        ("loss,score\n2,x\n", "row 1, score = 'x'"),
+        ("loss,score\n2,.5\n", "5 or more"),
+    ):
+        scores.write_text(text)
+        error = CliRunner().invoke(app, asked).exception
+        assert isinstance(error, UserError) and why in str(error)

@@ -320,3 +320,15 @@ def test_a_file_without_claims_says_what_to_write(text):
 def test_an_unknown_example_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="did you mean gpt4-cost"):
         example("gpt4-costs")
+
+
+def test_a_run_on_far_too_many_epochs_gets_no_verdict_unasked():
+    text = (
+        '[[claim]]\nname = "x"\nkind = "loss"\nextrapolate = {}\n[[claim.run]]\nflops = "1e21"\nunique_tokens = "1B"\n'
+        '[[claim.run]]\nflops = "1e22"\nunique_tokens = "1B"\n'
+    )
+    world = World(load_accelerators(), load_runs())
+    (plain,) = parse_claims(parse_toml(text.format("false"), "c.toml"))
+    (asked,) = parse_claims(parse_toml(text.format("true"), "c.toml"))
+    assert answer(plain, world).verdict == "cannot tell" and "epochs" in " ".join(answer(plain, world).warnings)
+    assert answer(asked, world).verdict == "plausible" and "epochs" in " ".join(answer(asked, world).warnings)

@@ -237,3 +237,16 @@ def test_absurd_sizes_end_in_dates_not_in_errors(tmp_path):
 def test_the_examples_run(path):
     said = plan(*read_fleet(path))
     assert said.proven and said.feasible == ("too-late" not in path.name) and said.to_json()["runs"]
+
+
+def test_fp8_is_not_taken_to_train_twice_as_fast(tmp_path):
+    days = {}
+    for precision in ("bf16", "fp8"):
+        path = tmp_path / f"{precision}.toml"
+        path.write_text(
+            'start = 2026-01-01\n[[cluster]]\nname = "a"\naccelerator = "H100"\ndevices = 1000\n'
+            f'precision = "{precision}"\n[[run]]\nname = "r"\nflops = "1e25"\n'
+        )
+        (run,) = plan(*read_fleet(path)).runs
+        days[precision] = (run.finish - run.start).days
+    assert days["bf16"] / days["fp8"] == pytest.approx(1.2, rel=0.02)

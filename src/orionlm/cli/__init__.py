@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orionlm.cli import claim, complete, doctor, fit, fleet, gain, plan, plateau, report, run, runs, wall
+from orionlm.cli import claim, complete, doctor, fit, fleet, gain, pace, plan, plateau, report, run, runs, wall
 from orionlm.cli.failures import guarded
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ fit.register(app)
 app.command("gain")(gain.gain)
 claim.register(app)
 wall.register(app)
+pace.register(app)
 fleet.register(app)
 plateau.register(app)
 app.command("complete")(complete.complete)

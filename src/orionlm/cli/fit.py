@@ -141,6 +141,10 @@ def forecast(
     unique_tokens: Annotated[
         float | None, typer.Option(help="How many of the tokens are different; fewer than --tokens are repeated.")
     ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="A CSV of measured models, loss and score: also forecast the task's score.")
+    ] = None,
+    chance: Annotated[float, typer.Option(help="The score that guessing gets, as a share, for --scores.")] = 0.0,
     level: Annotated[float, typer.Option(help="Probability that the interval is to hold the run with.")] = 0.9,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Go past 16 times the largest fitted compute.")
@@ -156,6 +160,7 @@ def forecast(
     Examples:
       orion forecast fit.json --params 7e9 --tokens 1.4e11
       orion forecast fit.json --params 7e9 --tokens 1.4e11 --unique-tokens 2e10
+      orion forecast fit.json --params 7e9 --tokens 1.4e11 --scores scores.csv --chance 0.25
       orion forecast fit.json --params 7e10 --tokens 1.4e12 --extrapolate --json
     """
     from orionlm.cli.output import number, print_json, print_table
@@ -169,13 +174,31 @@ def forecast(
         from orionlm.plan.repeated import forecast_repeated, read_repetition
 
         said = forecast_repeated(fits, params, tokens, unique_tokens, level, extrapolate, read_repetition(fitted))
+    value = said.to_json()
+    if scores:
+        from orionlm.plan.downstream import fit_accuracy, read_scores
+
+        task = fit_accuracy(*read_scores(scores, said.unit), chance)
+        middle, low, high = task.forecast(said.loss, said.low, said.high, level, extrapolate)
+        value["score"] = {
+            "value": middle,
+            "low": low,
+            "high": high,
+            "predictable": task.verdict,
+            "explained": task.explained,
+            "n": task.n,
+            "warnings": list(task.warnings),
+        }
     if as_json:
-        print_json(said.to_json())
+        print_json(value)
         return
     print(
         f"{said.unit} {said.loss:.4f}   {100 * level:g}% interval {said.low:.4f} to {said.high:.4f}"
         f" (±{100 * said.half_width:.1f}%)"
     )
+    if scores:
+        score = value["score"]
+        print(f"score {score['value']:.3f}   {100 * level:g}% interval {score['low']:.3f} to {score['high']:.3f}")
     print(f"{number(said.flops)} FLOPs, {number(said.extrapolation_factor)} times the largest fitted run")
     print_table(
         ["law", "weight", "loss", "low", "high"],
@@ -184,7 +207,7 @@ def forecast(
             for name, row in said.by_law.items()
         ],
     )
-    for warning in said.warnings:
+    for warning in [*said.warnings, *(value["score"]["warnings"] if scores else [])]:
         print(f"warning: {warning}")
 
 

@@ -38,7 +38,7 @@ def plan(
       device_hours = "1M GPU-hours"   flops = "1e24"  utilisation = ["33%", "47%"]
       [text]
       unique = "10B"                  or [text.domains.code] tokens = "2B" most_epochs = 4
-      synthetic = "1B"
+      synthetic = "1B"                generator_params = "8B"   who writes it, if the budget pays
       [demand]
       tokens = "1e13"                 what the model will be asked for
       [target]
@@ -115,7 +115,8 @@ def _print(proposal: Any, formulas: bool) -> None:
     for name, label in (("cloud", "rented"), ("hardware", "hardware worn down"), ("power", "power")):
         if cost[name]:
             value = cost[name]
-            print(f"  {label}: ${short(value['value'])} [{short(value['low'])}–{short(value['high'])}]")
+            energy = f", {short(cost['energy_kwh']['value'])} kWh" if name == "power" else ""
+            print(f"  {label}: ${short(value['value'])} [{short(value['low'])}–{short(value['high'])}]{energy}")
     if "refused" in layout:
         print(f"  memory: {layout['refused']}")
     else:

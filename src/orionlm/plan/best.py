@@ -14,6 +14,7 @@ import numpy as np
 from orionlm.errors import UserError
 from orionlm.plan.budget import Budget, Reach
 from orionlm.plan.outlook import Outlook, Text
+from orionlm.plan.synthetic import generation_flops
 
 Array = np.ndarray
 SIZES = 80
@@ -36,6 +37,7 @@ class Means:
     smallest: float
     largest: float
     text_share: float = 1.0
+    generator: float = 0.0  # parameters of the model that writes synthetic text; 0 where that is paid elsewhere
 
     @classmethod
     def of(cls, budget: Budget, reach: Reach) -> Means:
@@ -52,6 +54,7 @@ class Means:
             model.smallest.median,
             model.largest.median,
             share,
+            budget.text.generator_params.median if budget.text.generator_params else 0.0,
         )
 
     def longest(self, params: Array) -> dict[str, Array]:
@@ -61,11 +64,24 @@ class Means:
         for name, hours in self.limits.items():
             # Serving comes after training, so a deadline for the run does not wait for it.
             left = hours - (0.0 if name == "time" else serving_hours)
-            tokens[name] = np.maximum(left, 0) * 3600 * self.rate / (TRAIN * params)
+            tokens[name] = self._trained(params, np.maximum(left, 0) * 3600 * self.rate, self.rate / self.serving_rate)
         if self.flops is not None:
-            tokens["flops"] = np.maximum(self.flops - INFER * params * self.served, 0) / (TRAIN * params)
+            tokens["flops"] = self._trained(params, np.maximum(self.flops - INFER * params * self.served, 0), 1.0)
         tokens["text"] = np.full(len(params), self.text.most_tokens / self.text_share)
         return tokens
+
+    def _trained(self, params: Array, flops: Array, dearer: float) -> Array:
+        """Tokens (n,) that `flops` (n,) train on, the writing of synthetic text included, whose FLOPs cost `dearer`."""
+        high = flops / (TRAIN * params)
+        a_token = generation_flops(1.0, self.generator) * dearer
+        if not (a_token and self.text.synthetic):
+            return high
+        low, high = np.zeros(len(params)), np.broadcast_to(high, params.shape)
+        for _ in range(50):
+            middle = (low + high) / 2
+            spent = TRAIN * params * middle + a_token * self.text.synthetic_read(middle * self.text_share)
+            low, high = np.where(spent <= flops, middle, low), np.where(spent <= flops, high, middle)
+        return low
 
     def scaled(self, name: str, factor: float) -> Means:
         """The same with one resource `factor` times as large."""

@@ -29,6 +29,7 @@ from orionlm.plan.quantity import (
 # Shares of a device's peak. Training: 38–43% a step for Llama 3 (2407.21783, table 4), 39–48% for OLMo-core. Decoding
 # is bound by memory (2211.05102, §4.1); batched serving reaches a tenth to a third.
 TRAINING = Quantity(0.40, 0.33, 0.47, SHARE)
+LARGEST_CLUSTER = 100_000  # devices of a cluster that the budget does not name
 SERVING = Quantity(0.15, 0.08, 0.30, SHARE)
 
 
@@ -37,7 +38,8 @@ class Table(BaseModel):
 
 
 class Compute(Table):
-    """Every limit that is given holds. `rent` is dollars for one device hour."""
+    """Every limit that is given holds. `rent` is dollars for one device hour, `utilisation` a share of the peak at
+    `precision`; not given, it is 40% in bf16, and what fp8 adds to that."""
 
     accelerator: str = "H100"
     accelerators: Path | None = Field(None, description="a file with more accelerators")
@@ -68,7 +70,7 @@ class TextSettings(Table):
     most_epochs: float = Field(16.0, ge=1, le=1000)
     domains: dict[str, Domain] = {}
     synthetic: Tokens | None = None
-    generator_params: Params | None = Field(None, description="active parameters of the model that writes")
+    generator_params: Params | None = Field(None, description="active parameters of the model that writes it, if paid")
 
 
 class Demand(Table):
@@ -121,13 +123,14 @@ class Reach:
     """A budget in device hours, with what turns them into FLOPs. Rates are useful FLOP/s of one device."""
 
     accelerator: Accelerator
-    devices: float | None
+    devices: float
     rent: float | None
     rate: float
     serving_rate: float
     goodput: Goodput
     limits: dict[str, float]  # device hours that each limit allows for training (money: for training and serving)
     flops: float | None
+    utilisation: Quantity
 
     @property
     def hours(self) -> float:
@@ -157,18 +160,32 @@ def reach(budget: Budget) -> Reach:
             "devices" if compute.time else "time" if devices else "money, device_hours, flops, or a cluster's time"
         )
         raise UserError(f"compute: nothing limits the run; give {missing}")
-    # Where no cluster is named it is as large as the deadline, or a month, asks for.
-    hours = min(limits.values(), default=math.inf)
-    guess = devices or (max(1.0, hours / 24 / (compute.time.median if compute.time else 30)) if limits else 1.0)
-    working = goodput(guess, compute.checkpoint_seconds, compute.restart_seconds, compute.failures_per_device_hour)
+    # Where no cluster is named it is as large as the deadline, or a month, asks for; without a deadline up to 100,000.
+    use = compute.utilisation
+    if "utilisation" not in compute.model_fields_set:
+        use = accelerator.reached(use, compute.precision)
+    for name, share in (("compute", use), ("demand", budget.demand.utilisation)):
+        if share.low <= 0:
+            raise UserError(f"{name}.utilisation = 0: nothing is computed then; give a share above 0")
     peak = accelerator.peak(compute.precision)
+    work = compute.flops.median / (peak * use.median) / 3600 if compute.flops else math.inf
+    hours = min([*limits.values(), work])
+    a_month = min(max(1.0, hours / 24 / 30), LARGEST_CLUSTER)
+    guess = devices or (max(1.0, hours / 24 / compute.time.median) if compute.time else a_month)
+    working = goodput(guess, compute.checkpoint_seconds, compute.restart_seconds, compute.failures_per_device_hour)
+    if working.share < 0.01:
+        raise UserError(
+            f"compute: {guess:,.0f} devices fail every {3600 * working.mtbf_hours:.2g} seconds and get nothing done; "
+            "give fewer devices, a longer time, or lower failures_per_device_hour"
+        )
     return Reach(
         accelerator,
-        devices or (math.ceil(guess) if limits else None),
+        devices or math.ceil(guess),
         rent,
-        peak * compute.utilisation.median * float(working.share),
+        peak * use.median * float(working.share),
         peak * budget.demand.utilisation.median,
         working,
         limits,
         compute.flops.median if compute.flops else None,
+        use,
     )

@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from orionlm.plan.accelerators import Accelerator, year
+from orionlm.plan.accelerators import FP8_SPEEDUP, Accelerator, year
 from orionlm.plan.accelerators import find as find_chip
 from orionlm.plan.claim_form import Claim, Finding, Form, World, span, summaries
 from orionlm.plan.cost import cost
 from orionlm.plan.model_runs import ModelRun
 from orionlm.plan.model_runs import find as find_run
-from orionlm.plan.quantity import FACTOR, SHARE, Count, DeviceTime, Factor, Flops, Money, Quantity, Share, Time
+from orionlm.plan.quantity import SHARE, Count, DeviceTime, Factor, Flops, Money, Quantity, Share, Time
 
 Array = np.ndarray
 DAY = 86400.0
@@ -29,9 +29,6 @@ LARGE = 32_000  # chips beyond which goodput was never published
 MFU = Quantity(0.37, 0.30, 0.45, SHARE)
 # Llama 3 reports more than 90% effective training time on 16K GPUs (2407.21783, section 3.3.4).
 GOODPUT = Quantity(0.93, 0.85, 0.98, SHARE)
-# How much faster fp8 trains than bf16, end to end: a prior of this project. DeepSeek-V3 trained in fp8 and reached
-# 34.6% of the bf16 peak, no more than others in bf16; the peak is twice as high.
-FP8_SPEEDUP = Quantity(1.2, 1.0, 1.5, FACTOR)
 
 
 class Cluster(Form):

@@ -27,12 +27,13 @@ from orionlm.errors import UserError
 from orionlm.plan.claim_form import Claim, Finding, Form, World, span, summaries
 from orionlm.plan.draws import Draws, summary
 from orionlm.plan.experts import compare
-from orionlm.plan.laws import BESIROGLU, HOFFMANN, Published
+from orionlm.plan.laws import BESIROGLU, FITTED_FLOPS, HOFFMANN, Published
 from orionlm.plan.quantity import FACTOR, Factor, Flops, Quantity, Share, Tokens
 from orionlm.plan.stock import Wall
 
 Array = np.ndarray
-LARGEST = 1.3e22  # FLOPs of the largest of the 245 runs that both laws were fitted to
+LARGEST = FITTED_FLOPS[1]
+MAX_EPOCHS = 16.0  # past which real runs are hurt by more epochs, and this law does not show it
 MAX_ORDERS = 2.0  # orders of magnitude past it to which a verdict is given unasked
 REPEAT_LIFE = Quantity(15.3878, 10, 45, FACTOR)
 SYNTHETIC_WORTH = Quantity(0.8, 0.3, 1.2, FACTOR)
@@ -52,12 +53,8 @@ class Constants:
 
     @classmethod
     def of(cls, law: Published, draws: Draws) -> Constants:
-        """Besiroglu's vary as its bootstrap does; Hoffmann's, which come without intervals, stay."""
-        theta = np.tile(np.array(law.theta), (draws.count + 1, 1))
-        if law is BESIROGLU:
-            scores = np.stack([draws.scores(f"law {i}") for i in range(5)], axis=1)
-            theta = law.varied(scores)
-        return cls(*theta.T)
+        """Both laws vary as the refit's bootstrap does: Hoffmann's own intervals are too narrow (2404.10102)."""
+        return cls(*law.varied(np.stack([draws.scores(f"law {i}") for i in range(5)], axis=1)).T)
 
     def loss(self, x: Array, z: Array) -> Array:
         """Nats per token at x = ln N, z = ln D. (draws + 1,) or (draws + 1, k)."""
@@ -121,6 +118,14 @@ class Run(Form):
             dense = expert_worth(self.experts, float(np.exp(x[0])), float(tokens[0]), extrapolate)
             worth = np.log(draws.of("expert worth", dense))
         return {"x": x, "z": np.log(tokens), "loss": law.loss(x + worth, np.log(text)), "flops": flops}
+
+    def epochs(self, tokens: float) -> float:
+        """How often its real text is read in a run of `tokens`, all synthetic ones read; 1 where text is endless."""
+        if not self.unique_tokens:
+            return 1.0
+        text = tokens * (1 - (self.multimodal_share.median if self.multimodal_share else 0.0))
+        synthetic = self.synthetic_tokens.median if self.synthetic_tokens else 0.0
+        return max(1.0, (text - synthetic) / self.unique_tokens.median)
 
     def _text(self, tokens: Array, draws: Draws) -> Array:
         """What so many tokens (draws + 1, k) in all are worth, in fresh tokens of text."""
@@ -191,6 +196,13 @@ class LossClaim(Claim):
             refused = (
                 f"extrapolates {orders:.1f} orders of magnitude, past the limit of {MAX_ORDERS:g}: ask with extrapolate"
             )
+        epochs = max(
+            run.epochs(found["tokens"][i]) for found in needs["by_law"].values() for i, run in enumerate(self.run)
+        )
+        if epochs > MAX_EPOCHS:
+            said = f"real runs are hurt by as many as {epochs:.0f} epochs, which these laws do not show"
+            warnings.append(said)
+            refused = refused or (said if not asked else "")
         return Finding(values, needs, true, self._words(needs), warnings, refused)
 
     def _under(self, law: Constants, draws: Draws, extrapolate: bool) -> dict[str, Array]:

@@ -7,7 +7,9 @@ accuracy, b + a/(1 + e^{k(L − L0)}), with b the score of guessing. Only about 
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +21,30 @@ Array = np.ndarray
 GOOD, POOR = 0.9, 0.5
 MARGIN = 0.5
 PRIOR_SD = 2.0
+
+
+def read_scores(path: Path, unit: str) -> tuple[Array, Array]:
+    """Losses (n,) in `unit`, the column of that name, and their `score`s, of a CSV. Raises UserError naming the row."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a CSV with the columns {unit} and score")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [{(k or "").strip(): v for k, v in row.items()} for row in csv.DictReader(stream)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a UTF-8 CSV file ({error}); save it as one") from None
+    for name in (unit, "score"):
+        if rows and name not in rows[0]:
+            raise UserError(f"{path.name}: no column '{name}'; give {unit}, the unit of the fit, and score (0 to 1)")
+    found = np.empty((len(rows), 2))
+    for i, row in enumerate(rows):
+        for j, name in enumerate((unit, "score")):
+            try:
+                found[i, j] = float(row[name] or "")
+            except ValueError:
+                raise UserError(f"{path.name}: row {i + 1}, {name} = {row[name]!r} is not a number") from None
+    if len(rows) < 5:
+        raise UserError(f"{path.name}: {len(rows)} rows are too few for a curve of scores; give 5 or more")
+    return found[:, 0], found[:, 1]
 
 
 def accuracy(theta: Array, loss: Array, chance: float) -> Array:

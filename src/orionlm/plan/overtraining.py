@@ -68,7 +68,7 @@ def _positive(**values: float) -> None:
 def compute_optimum(law: Published, flops: float) -> Split:
     """N* and D* of a training budget, in closed form, for laws of the shape E + A/N^α + B/D^β.
 
-    The Besiroglu and the Hoffmann constants differ 2.5 times in D* at 2e26 FLOPs, five orders past their runs.
+    The Besiroglu and the Hoffmann constants differ 2.5 times in D* at 2e26 FLOPs, four orders past their runs.
     """
     _positive(flops=flops)
     theta = dict(zip(law.law.parameters, law.theta, strict=True))

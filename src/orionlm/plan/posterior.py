@@ -12,9 +12,8 @@ a bootstrap of so few points is unstable. So log loss is modelled as
   and far rungs say less about the top than near ones. It widens a forecast with distance beyond what θ does.
 - Noise: σ² has a scaled inverse-χ² prior (.5%, 4 degrees of freedom) and is integrated out. The share ρ of it that the
   rows of one run have in common, and the departure's size κ = (departure per e-fold)²/σ², are averaged over a grid.
-  What a run's rows share grows along the run, as seeds drift apart. A row's own noise is Student's t with 4 degrees of
-  freedom where there are rows enough to tell: as a normal whose variance is the one that a robust fit gives the row
-  (Lange, Little & Taylor 1989, eq. 3).
+  A row's own noise is Student's t with 4 degrees of freedom where there are rows enough to tell: as a normal whose
+  variance is the one that a robust fit gives the row (Lange, Little & Taylor 1989, eq. 3).
 
 Laws are weighted by their evidence (Kass & Raftery 1995, eq. 1); the departure is the discrepancy of Kennedy & O'Hagan
 (2001, eq. 4). The grid of κ was chosen on the simulated worlds of `simulate`, for coverage; no real forecast chose it.
@@ -41,9 +40,6 @@ RUN_SHARE = (0.0, 0.4, 0.8)
 DEPARTURE = (0.2, 0.6, 2.0)
 MAX_ROWS = 2000
 TAILED_ROWS, TAIL_DOF = 30, 4.0
-# Growth of the variance that a run's rows share, per e-fold of text. Five trainings of the quickstart's ladder spread
-# by .39% at the first branch and by .61% at the last, 1.05 e-folds on (docs/NOTES.md).
-WALK = 2.0
 SPREAD = 1.3
 PROPOSALS, ROUNDS = 2000, 10
 
@@ -181,17 +177,9 @@ def row_variances(points: Points) -> Array:
     return 1 / weight
 
 
-def ages(points: Points) -> Array:
-    """How many e-folds of text each row stands past the first row of its run (n,)."""
-    z, (_, member) = np.log(points.tokens), np.unique(points.run, return_inverse=True)
-    first = np.full(member.max() + 1, np.inf)
-    np.minimum.at(first, member, z)
-    return z - first[member]
-
-
 def covariances(points: Points, row_variance: Array, cells: tuple[tuple[float, float], ...]) -> Array:
     """The rows' covariance in units of σ² in each cell (ρ, κ): (cells, n, n)."""
-    together = (points.run[:, None] == points.run[None, :]) * (1 + WALK * np.minimum(*np.meshgrid(*[ages(points)] * 2)))
+    together = (points.run[:, None] == points.run[None, :]).astype(float)
     away = departure(points, points.params, points.tokens)
     return np.stack([(1 - rho) * np.diag(row_variance) + rho * together + kappa * away for rho, kappa in cells])
 

@@ -17,7 +17,9 @@ from orionlm.plan.experts import compare
 from orionlm.plan.layout import layout
 from orionlm.plan.outlook import Outlook
 from orionlm.plan.quantity import Quantity, plural, short
+from orionlm.plan.repetition import MEASURED_PARAMS, MEASURED_UNIQUE
 from orionlm.plan.serving import serve
+from orionlm.plan.synthetic import generation_flops
 from orionlm.shape import Shape
 
 GO, NO_GO = 0.8, 0.2
@@ -58,16 +60,21 @@ def propose(budget: Budget, *, extrapolate: bool = False, seed: int = 0) -> Prop
     loss, low, high = outlook.interval(chosen.losses)
     hours = chosen.flops / means_reach.rate / 3600
     serving_hours = INFER * chosen.params * means.served / means_reach.serving_rate / 3600
-    devices = means_reach.devices or max(1.0, math.ceil(hours / 24 / 30))
+    devices = means_reach.devices
     days = hours / devices / 24
-    use = budget.compute.utilisation
+    use = means_reach.utilisation
     spread = sorted((use.median / use.high, use.median / use.low))
     price = cost(means_reach.accelerator, devices, days, rent=budget.compute.rent, seed=seed)
     prices = shadows(outlook, means, chosen, _resources(means, means_reach))
     shape = shape_near(chosen.params, budget.model.context)
+    experts = budget.model.experts if budget.model.kind == "moe" else 1
+    # Each expert is as large as the dense model's feed-forward part, and one of them is active.
+    held = chosen.params + (experts - 1) * shape.layers * 3.0 * shape.width * shape.mlp_width
     # What there is none of cannot be what holds the plan back.
     binding = next(shadow.name for shadow in prices if shadow.amount)
     synthetic = float(means.text.synthetic_read(np.array(chosen.text_tokens)))
+    writing_flops = generation_flops(synthetic, means.generator)
+    writing_hours = writing_flops / means_reach.serving_rate / 3600
     epochs = max(1.0, (chosen.text_tokens - synthetic) / means.text.unique)
     parts: dict[str, Any] = {
         "name": budget.name,
@@ -105,6 +112,7 @@ def propose(budget: Budget, *, extrapolate: bool = False, seed: int = 0) -> Prop
             "devices": devices,
             "device_hours": hours,
             "serving_device_hours": serving_hours,
+            "writing_device_hours": writing_hours,
             "days": days,
             "low": days * spread[0],
             "high": days * spread[1],
@@ -112,16 +120,16 @@ def propose(budget: Budget, *, extrapolate: bool = False, seed: int = 0) -> Prop
             "mtbf_hours": means_reach.goodput.mtbf_hours,
             "checkpoint_every_seconds": means_reach.goodput.interval_seconds,
         },
-        "cost": _dollars(price) | {"budget": _spent(means_reach, hours, serving_hours)},
-        "architecture": _architecture(budget, chosen),
+        "cost": _dollars(price) | {"budget": _spent(means_reach, hours, serving_hours, writing_hours)},
+        "architecture": _architecture(budget, chosen) | {"all_params": held},
         "shape": {"width": shape.width, "layers": shape.layers, "params": shape.parameters},
-        "layout": _layout(shape, chosen, means_reach, devices),
-        "serving": _serving(shape, chosen, means_reach, devices, budget.model.context),
+        "layout": _layout(shape, chosen, held, means_reach, devices, experts),
+        "serving": _serving(shape, chosen, held, means_reach, devices, budget.model.context),
         "warnings": warnings,
     }
     verdict, why = _verdict(budget, outlook, means, chosen, parts)
     parts |= {"verdict": verdict, "why": why}
-    return Proposal(parts, _formulas(means, means_reach, chosen, hours, devices, days, loss), _words(parts, why))
+    return Proposal(parts, _formulas(means, means_reach, chosen, hours, days, loss, writing_flops), _words(parts, why))
 
 
 def shape_near(params: float, context: int) -> Shape:
@@ -147,6 +155,19 @@ def _warnings(
                 f"{MAX_FACTOR:g}; fit larger runs, or ask for it with --extrapolate"
             )
         said.append(f"extrapolates {orders:.1f} orders of magnitude beyond the compute the law was fitted on")
+    if means.served and not ({"money", "device_hours"} & means.limits.keys() or means.flops):
+        said.append(
+            "demand.tokens do not shape this plan: the run's time alone is limited, and serving comes after it; "
+            "give money, device_hours or flops that pay for both"
+        )
+    read = min(means.text.unique, chosen.text_tokens)
+    ranges = (("parameters", chosen.params, MEASURED_PARAMS), ("different tokens", read, MEASURED_UNIQUE))
+    for name, value, (least, most) in ranges if chosen.text_tokens > 1.01 * means.text.unique else ():
+        if not least <= value <= most:
+            said.append(
+                f"what reading text again does was measured on {short(least)} to {short(most)} {name}, "
+                f"not on {short(value)}"
+            )
     if means.text.synthetic:
         said.append("the worth of synthetic text is this project's prior, not a published law: measure it first")
     if budget.model.kind == "moe":
@@ -166,7 +187,7 @@ def _resources(means: Means, limits: Reach) -> dict[str, tuple[float, float, str
     """Each resource: how much there is, one unit of it in the same measure, and the unit's name."""
     found = {}
     for name, hours in limits.limits.items():
-        unit = {"money": 1e6 / (limits.rent or 1), "time": 7 * 24 * (limits.devices or 1), "device_hours": 1e6}[name]
+        unit = {"money": 1e6 / (limits.rent or 1), "time": 7 * 24 * limits.devices, "device_hours": 1e6}[name]
         found[name] = (hours, unit, UNITS[name])
     if limits.flops:
         found["flops"] = (limits.flops, 1e24, UNITS["flops"])
@@ -187,21 +208,21 @@ def _by_law(outlook: Outlook, chosen: Choice) -> dict[str, float]:
 def _neighbours(
     outlook: Outlook, means: Means, limits: Reach, chosen: Choice, devices: float
 ) -> list[dict[str, float]]:
-    """Half and twice the size under the same limits, and what they would cost in loss."""
+    """Half and twice the size under the same limits, and what they would cost in expected loss."""
     rows = []
     for size in (0.5, 2.0):
         try:
             other = choose(outlook, means, chosen.params * size)
         except UserError:
             continue
-        worse, low, high = outlook.interval(other.losses - chosen.losses)
+        _, low, high = outlook.interval(other.losses - chosen.losses)
         rows.append(
             {
                 "params": other.params,
                 "tokens": other.tokens,
                 "flops": other.flops,
                 "days": other.flops / limits.rate / 3600 / devices / 24,
-                "loss_difference": worse,
+                "loss_difference": float(outlook.weight @ (other.losses - chosen.losses)),
                 "low": low,
                 "high": high,
             }
@@ -219,14 +240,15 @@ def _interval(quantity: Quantity | None) -> dict[str, float] | None:
     return None if quantity is None else {"value": quantity.median, "low": quantity.low, "high": quantity.high}
 
 
-def _spent(limits: Reach, hours: float, serving_hours: float) -> dict[str, float] | None:
+def _spent(limits: Reach, hours: float, serving_hours: float, writing_hours: float) -> dict[str, float] | None:
     if not limits.rent:
         return None
     return {
         "dollars_per_hour": limits.rent,
         "training": hours * limits.rent,
         "serving": serving_hours * limits.rent,
-        "total": (hours + serving_hours) * limits.rent,
+        "writing": writing_hours * limits.rent,
+        "total": (hours + serving_hours + writing_hours) * limits.rent,
     }
 
 
@@ -245,12 +267,12 @@ def _architecture(budget: Budget, chosen: Choice) -> dict[str, Any]:
     return {"kind": "moe", "experts": budget.model.experts} | compared
 
 
-def _layout(shape: Shape, chosen: Choice, limits: Reach, devices: float) -> dict[str, Any]:
+def _layout(shape: Shape, chosen: Choice, held: float, limits: Reach, devices: float, experts: int) -> dict[str, Any]:
     """The parallelism that fits. The batch is DeepSeek's, .292·C^.3271 tokens (2401.02954, eq. 1)."""
     batch = max(0.292 * chosen.flops**0.3271, shape.context)
     return {"batch_tokens": batch} | _or_why(
         lambda: layout(
-            chosen.params,
+            held,
             chosen.params,
             shape.layers,
             shape.width,
@@ -258,16 +280,15 @@ def _layout(shape: Shape, chosen: Choice, limits: Reach, devices: float) -> dict
             limits.accelerator,
             int(devices),
             batch,
+            experts,
         )
     )
 
 
-def _serving(shape: Shape, chosen: Choice, limits: Reach, devices: float, context: int) -> dict[str, Any]:
+def _serving(shape: Shape, chosen: Choice, held: float, limits: Reach, devices: float, context: int) -> dict[str, Any]:
     """What the same fleet serves, with grouped-query attention of eight key-value heads and bf16."""
     kv_bytes = 2.0 * 2 * shape.layers * min(shape.heads, KV_HEADS) * shape.head_dim
-    served = _or_why(
-        lambda: serve(chosen.params, chosen.params, limits.accelerator, devices, kv_bytes, min(context, 4096))
-    )
+    served = _or_why(lambda: serve(chosen.params, held, limits.accelerator, devices, kv_bytes, min(context, 4096)))
     price = served.get("dollars_per_million_tokens")
     if price:
         served["dollars_per_million_tokens"] = {name: price[name] for name in ("median", "low", "high")}
@@ -295,7 +316,7 @@ def _verdict(budget: Budget, outlook: Outlook, means: Means, chosen: Choice, par
 
 
 def _formulas(
-    means: Means, limits: Reach, chosen: Choice, hours: float, devices: float, days: float, loss: float
+    means: Means, limits: Reach, chosen: Choice, hours: float, days: float, loss: float, writing_flops: float
 ) -> tuple[Formula, ...]:
     chip = limits.accelerator
     rows = [
@@ -303,11 +324,13 @@ def _formulas(
         Formula("rate", limits.rate, f"{chip.name} peak · utilisation · goodput, useful FLOP/s of one device"),
         Formula("goodput", float(limits.goodput.share), "Daly 2006, eq. 20, at the best checkpoint interval"),
         Formula("device_hours", hours, "flops / rate / 3600"),
-        Formula("days", days, f"device_hours / {devices:g} devices / 24"),
+        Formula("days", days, f"device_hours / {limits.devices:g} devices / 24"),
         Formula("loss", loss, "median of the laws' draws of E + A/N^α + B/D'^β, D' the worth of the text"),
     ]
     if means.served:
         rows.append(Formula("serving_flops", INFER * chosen.params * means.served, "2 · params · demand.tokens"))
+    if writing_flops:
+        rows.append(Formula("writing_flops", writing_flops, "2 · text.generator_params · synthetic tokens read"))
     return tuple(rows)
 
 
