@@ -327,8 +327,7 @@ def test_a_run_on_far_too_many_epochs_gets_no_verdict_unasked():
         '[[claim]]\nname = "x"\nkind = "loss"\nextrapolate = {}\n[[claim.run]]\nflops = "1e21"\nunique_tokens = "1B"\n'
         '[[claim.run]]\nflops = "1e22"\nunique_tokens = "1B"\n'
     )
-    world = World(load_accelerators(), load_runs())
     (plain,) = parse_claims(parse_toml(text.format("false"), "c.toml"))
     (asked,) = parse_claims(parse_toml(text.format("true"), "c.toml"))
-    assert answer(plain, world).verdict == "cannot tell" and "epochs" in " ".join(answer(plain, world).warnings)
-    assert answer(asked, world).verdict == "plausible" and "epochs" in " ".join(answer(asked, world).warnings)
+    assert answer(plain, WORLD).verdict == "cannot tell" and "epochs" in " ".join(answer(plain, WORLD).warnings)
+    assert answer(asked, WORLD).verdict == "plausible" and "epochs" in " ".join(answer(asked, WORLD).warnings)

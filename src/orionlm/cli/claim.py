@@ -52,6 +52,8 @@ def claim(
       orion claim gpt4-ten-times --show > mine.toml
       orion claim mine.toml --json
     """
+    import os
+
     from orionlm.cli.output import print_json
     from orionlm.errors import UserError
     from orionlm.plan.accelerators import load as load_accelerators
@@ -59,6 +61,7 @@ def claim(
     from orionlm.plan.claims import answer, example, examples, read_claims
     from orionlm.plan.draws import Draws
     from orionlm.plan.model_runs import load as load_runs
+    from orionlm.settings import read_toml
 
     if list_examples:
         if as_json:
@@ -70,9 +73,9 @@ def claim(
     if source is None:
         raise UserError("claim: give a claim file, or the name of an example that `orion claim --list` shows")
     path = Path(source)
-    is_file = path.is_file() or path.suffix == ".toml" and source not in examples()
+    is_file = os.path.isfile(path) or path.suffix == ".toml" and source not in examples()
     if show:
-        print(path.read_text(encoding="utf-8") if is_file and path.is_file() else _text(source), end="")
+        print(read_toml(path).text if is_file else _text(source), end="")
         return
     claims = read_claims(path) if is_file else example(source)
     world = World(load_accelerators(accelerators), load_runs(runs), Draws(4000, seed), extrapolate)

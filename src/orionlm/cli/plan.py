@@ -74,6 +74,7 @@ def plan(
 
 
 def _read(name: str) -> Any:
+    import os
     from importlib import resources
 
     from orionlm.errors import UserError
@@ -86,7 +87,7 @@ def _read(name: str) -> Any:
     }
     if name in shipped:
         document = parse_toml(shipped[name].read_text(encoding="utf-8"), f"{name}.toml")
-    elif Path(name).suffix == ".toml" or Path(name).exists():
+    elif Path(name).suffix == ".toml" or os.path.exists(name):
         document = read_toml(name)
     else:
         raise UserError(f"{name}: no such budget; give a .toml file or a shipped one ({nearest(name, shipped)})")

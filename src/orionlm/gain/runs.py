@@ -12,7 +12,9 @@ Schema, version 1, CSV or Parquet, one row for a point that was trained and meas
 | `flops` | training FLOPs (default 6·active_params·tokens) |
 | `dollars`, `seed` | cost, random seed |
 | `vocabulary` | size of the tokenizer: losses in nats compare only at one vocabulary |
+| `validation` | the data that losses are measured on: gains are read from rows of one only |
 | `bits_per_byte`, `loss` | validation loss; loss in nats per token |
+| `n_questions`, `METRIC_questions` | how many questions a score rests on |
 
 `params`, one of `tokens` and `flops`, and one of `loss` and `bits_per_byte` are needed. Other numbers are kept as
 metrics; other text is left out.
@@ -30,7 +32,7 @@ from orionlm.errors import UserError
 from orionlm.plan.fit import Points
 
 VERSION = 1
-TEXT = ("run", "lever", "scale")
+TEXT = ("run", "lever", "scale", "validation")
 POSITIVE = ("params", "active_params", "tokens", "unique_tokens", "flops", "vocabulary", "bits_per_byte", "loss")
 ORDER = (
     "run",
@@ -44,6 +46,7 @@ ORDER = (
     "dollars",
     "seed",
     "vocabulary",
+    "validation",
     "bits_per_byte",
     "loss",
 )

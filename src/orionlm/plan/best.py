@@ -135,7 +135,7 @@ def choose(outlook: Outlook, means: Means, params: float | None = None) -> Choic
 def _nothing(means: Means, grid: Array, names: list[str], stacked: Array) -> str:
     """Why not even the smallest size can be trained on as many tokens as it has parameters, and the smallest mend."""
     shortest = int(stacked[:, 0].argmin())
-    lacking, name = grid[0] / max(stacked[shortest, 0], 1.0), names[shortest]
+    lacking, name = grid[0] / max(stacked[shortest, 0], 1e-300), names[shortest]
     if means.served and name != "text":
         return (
             f"budget: serving {means.served:.3g} tokens with {grid[0]:.3g} parameters already takes all of {name}; "

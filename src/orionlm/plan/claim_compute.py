@@ -7,10 +7,10 @@ recomputation, over the dense peak) times goodput. Any one of FLOPs, chips and t
 from __future__ import annotations
 
 import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from orionlm.plan.accelerators import FP8_SPEEDUP, Accelerator, year
 from orionlm.plan.accelerators import find as find_chip
@@ -81,7 +81,13 @@ class ComputeClaim(Claim):
     ends: datetime.date | None = None
     flops: Flops | None = None
     times: Factor | None = None
-    reference: str | Reference | None = None
+    reference: (
+        Annotated[
+            Annotated[str, Tag("text")] | Annotated[Reference, Tag("table")],
+            Discriminator(lambda value: "text" if isinstance(value, str) else "table"),
+        ]
+        | None
+    ) = None
     precision: Literal["bf16", "fp8", "either"] = "either"
     utilisation: Share | None = None
     mfu: Share = MFU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import operator
 import re
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ def statement(claim: Claim, values: dict[str, Array]) -> Array:
     name, comparison, amount = found.groups()
     if name not in values:
         raise claim.error(f"holds = {claim.holds!r}: no quantity '{name}' here, {nearest(name, values)}")
+    if amount.startswith("$") and not ("dollars" in name or name in ("rent_needed",)):
+        raise claim.error(f"holds = {claim.holds!r}: {name} is not in dollars; write a plain number")
     return COMPARISONS[comparison](values[name], _amount(claim, amount))
 
 
@@ -106,7 +109,10 @@ def _amount(claim: Claim, text: str) -> float:
     dimension: Dimension = MONEY if text.startswith("$") else TOKENS if "token" in text else FLOPS
     try:
         if text.endswith("%"):
-            return float(text.removesuffix("%")) / 100
+            share = float(text.removesuffix("%")) / 100
+            if not math.isfinite(share):
+                raise ValueError(f"{text!r} is no amount: write it like 1%")
+            return share
         return parse(dimension, text).median
     except ValueError as error:
         raise claim.error(f"holds = {claim.holds!r}: {error}") from None

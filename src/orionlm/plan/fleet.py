@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ UTILISATION = Quantity(0.346, 0.28, 0.42, SHARE)
 """Useful FLOPs over the bf16 peak, all stops counted: 34.6% in Llama 3's 30.84M GPU hours (2407.21783, table 1)."""
 DAY = 1.0  # a date that moves by less is called unmoved
 MAX_CLUSTERS, MAX_RUNS = 40, 100
+LARGEST_FILE = 1_000_000  # bytes
 
 
 class Cluster(BaseModel):
@@ -77,9 +79,10 @@ class Fleet(BaseModel):
     start: datetime.date
     money: Money | None = None
     accelerators: str | None = None
-    cluster: Annotated[tuple[Cluster, ...], Field(min_length=1, max_length=MAX_CLUSTERS)]
-    rent: Annotated[tuple[Rent, ...], Field(max_length=MAX_CLUSTERS)] = ()
-    run: Annotated[tuple[Run, ...], Field(min_length=1, max_length=MAX_RUNS)]
+    # Counted in `_check`: with lengths here, a mistake in one table would read as a table too few.
+    cluster: tuple[Cluster, ...]
+    rent: tuple[Rent, ...] = ()
+    run: tuple[Run, ...]
 
     def day(self, date: datetime.date | None) -> float:
         """Days from the start; 0 for no date."""
@@ -155,6 +158,8 @@ class Plan:
 
 def read_fleet(path: Path | str) -> tuple[Fleet, dict[str, Accelerator], Document]:
     """A fleet file, checked, with the accelerators it may name."""
+    if os.path.isfile(path) and os.path.getsize(path) > LARGEST_FILE:
+        raise UserError(f"{path}: larger than a megabyte; a fleet has at most {MAX_CLUSTERS} clusters, {MAX_RUNS} runs")
     document = read_toml(path)
     fleet = validate(Fleet, document.values, document)
     own = Path(path).parent / fleet.accelerators if fleet.accelerators else None
@@ -182,7 +187,9 @@ def plan(fleet: Fleet, table: Mapping[str, Accelerator], document: Document, see
 
 
 def _check(fleet: Fleet, document: Document) -> None:
-    for kind in ("cluster", "rent", "run"):
+    for kind, least, most in (("cluster", 1, MAX_CLUSTERS), ("rent", 0, MAX_CLUSTERS), ("run", 1, MAX_RUNS)):
+        if not least <= (count := len(getattr(fleet, kind))) <= most:
+            raise document.error((kind,), f"{count} tables: give {least} to {most}")
         names: list[str] = []
         for n, item in enumerate(getattr(fleet, kind)):
             earlier = names if kind != "rent" else [*names, *(c.name for c in fleet.cluster)]
@@ -283,7 +290,7 @@ def _bound(fleet: Fleet, problem: Problem, made: Schedule, owned: Array) -> Boun
     assert again is not None  # what fits later fits sooner
     sooner = _sooner(fleet, made, again)
     gained = float(problem.weight @ (made.finish - again.finish) / problem.weight.sum())
-    bound = gained >= DAY or made.late.sum() - again.late.sum() >= DAY
+    bound = gained >= DAY or bool(made.late.sum() - again.late.sum() >= DAY)
     if not bound:
         words = f"{name}, the largest cluster, does not hold the plan up: there at once, it would gain no day"
     else:

@@ -17,6 +17,7 @@ from orionlm.plan.posterior import Fits, LawFit, covariances, departure, departu
 Array = np.ndarray
 MAX_FACTOR = 16.0
 RATIO_MARGIN = 10.0
+LARGEST = 1e20  # params or tokens; beyond it a number is taken for a slip of the pen
 # However smooth the fitted rows lie, what no run has seen departs by at least this share of the loss per e-fold. Fits
 # to the smaller Chinchilla runs miss the larger ones by 1%, and five trainings of one target of the quickstart differ
 # by .8%, more than any rung does (docs/NOTES.md).
@@ -102,8 +103,8 @@ def _mixture(fits: Fits, params: float, tokens: float, noise: bool = True) -> tu
 
 def _check(fits: Fits, params: float, tokens: float, level: float, extrapolate: bool) -> tuple[float, list[str]]:
     for name, value in (("params", params), ("tokens", tokens)):
-        if not (np.isfinite(value) and value >= 1):
-            raise UserError(f"{name} = {value}: give a positive number of {name}")
+        if not 1 <= value <= LARGEST:
+            raise UserError(f"{name} = {value:g}: give 1 to {LARGEST:g} {name}")
     if not 0 < level < 1:
         raise UserError(f"level = {level}: give a share between 0 and 1, such as 0.9")
     points = fits.points

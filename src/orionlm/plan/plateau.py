@@ -15,6 +15,7 @@ uncertain that no progress at all would lie inside its interval, unless the late
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,9 +46,9 @@ class Model(BaseModel):
     flops: float | None = Field(default=None, gt=0, le=1e40)
     params: float | None = Field(default=None, gt=0, le=1e20)
     tokens: float | None = Field(default=None, gt=0, le=1e20)
-    score: float | None = None
-    loss: float | None = Field(default=None, gt=0)
-    planned: float | None = None
+    score: float | None = Field(default=None, ge=-1e9, le=1e9)
+    loss: float | None = Field(default=None, gt=0, le=1e9)
+    planned: float | None = Field(default=None, ge=-1e9, le=1e9)
 
 
 class _File(BaseModel):
@@ -73,11 +74,11 @@ def read_line(path: Path) -> Line:
     if path.suffix == ".toml":
         document = read_toml(path)
         return line(list(validate(_File, document.values, document).model), path.name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; give a CSV with model, flops, and score or loss")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
+            reader = csv.DictReader((text for text in stream if text.strip()), skipinitialspace=True)
             names = [name.strip() for name in reader.fieldnames or []]
             if len(set(names)) < len(names):
                 raise UserError(f"{path.name}: a column name stands twice in the header ({', '.join(names)})")
@@ -89,7 +90,9 @@ def read_line(path: Path) -> Line:
 
 def _model(row: dict, number: int, source: str) -> Model:
     known = set(Model.model_fields)
-    unknown = [name for name in row if name is None or name.strip() not in known]
+    if None in row:
+        raise UserError(f"{source}: row {number} has more fields than the header; quote commas")
+    unknown = [name for name in row if name.strip() not in known]
     if unknown:
         raise UserError(f"{source}: row {number}: no column '{unknown[0]}' here; known: {', '.join(sorted(known))}")
     values: dict = {}
@@ -103,14 +106,17 @@ def _model(row: dict, number: int, source: str) -> Model:
                 raise UserError(
                     f"{source}: row {number}, {name} = {text!r} is not a number; write it like 2e25"
                 ) from None
-            if not np.isfinite(values[name]) or (name not in ("score", "planned") and values[name] <= 0):
-                raise UserError(f"{source}: row {number}, {name} = {text} must be a positive, finite number")
+            signed = name in ("score", "planned")
+            if not np.isfinite(values[name]) or (not signed and values[name] <= 0):
+                raise UserError(
+                    f"{source}: row {number}, {name} = {text} must be a {'' if signed else 'positive, '}finite number"
+                )
     try:
         return Model(**{"model": f"row {number}"} | values)
     except ValidationError as error:
         name = error.errors()[0]["loc"][0]
         raise UserError(
-            f"{source}: row {number}, {name} = {values[str(name)]} is more than there is; check it"
+            f"{source}: row {number}, {name} = {values[str(name)]} is beyond all bounds; check it"
         ) from None
 
 
@@ -129,7 +135,22 @@ def line(models: list[Model], source: str = "line") -> Line:
             raise UserError(f"{source}: row {i} ({row.model}) has no {metric}; measure every model in one metric")
         flops.append(compute)
         values.append(value)
+    if metric == "score":
+        _one_scale([*values, models[-1].planned], source)
     return Line(tuple(row.model for row in models), np.array(flops), np.array(values), metric, models[-1].planned)
+
+
+def _one_scale(scores: list[float | None], source: str) -> None:
+    """Raises UserError where shares (0 to 1) and percentages stand side by side: the last rows against the first."""
+    known = np.array([score for score in scores if score is not None])
+    for i in range(1, len(known)):
+        for some, others in ((known[:i], known[i:]), (known[i:], known[:i])):
+            shares = some.min() >= 0 and 0 < some.max() <= 1
+            if shares and others.min() > max(1.0, 10 * float(some.max())) and others.max() <= 100:
+                raise UserError(
+                    f"{source}: scores of {some.max():g} and of {others.min():g} mix shares (0 to 1) and percentages "
+                    "(0 to 100); write all of them, and planned, in one"
+                )
 
 
 @dataclass(frozen=True)

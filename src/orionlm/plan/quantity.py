@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ Array = np.ndarray
 NORMAL_95 = 1.6448536269514722  # the standard normal's 95% point: low and high are the 5% and 95% points
 PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 MONTH = 365.25 / 12
+LEAST = 1e-12  # of any base unit: below it a value is taken for a slip of the pen
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,18 @@ def parse(dimension: Dimension, value: Any) -> Quantity:
 _NUMBER = re.compile(r"\s*(\$?)\s*([-+]?[\d_,]*\.?\d+(?:[eE][-+]?\d+)?)\s*([kKMBT](?![A-Za-z]))?\s*(.*?)\s*$")
 
 
+# Commas part thousands; "1,5" may mean 1.5.
+_GROUPED = re.compile(r"[-+]?(?:[^,]*|\d{1,3}(?:,\d{3})+(?:[.eE][^,]*)?)")
+
+
 def _split(dimension: Dimension, value: Any) -> tuple[float, str]:
     """The number in `value` and its unit, "" where none stands."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r}: write {dimension.name} like {dimension.example}")
     if not isinstance(value, str):
-        return float(value), ""
+        return float(min(value, sys.float_info.max)), ""  # so that no whole number is too long for a float
     found = _NUMBER.match(value)
-    if not found:
+    if not found or not _GROUPED.fullmatch(found[2]):
         raise ValueError(f"{value!r} is no amount: write {dimension.name} like {dimension.example}")
     sign, digits, prefix, unit = found.groups()
     if sign and unit:
@@ -170,6 +176,8 @@ def _amount(dimension: Dimension, value: Any, shared: str) -> float:
         raise ValueError(f"{value!r}: {dimension.name} must be positive; write it like {dimension.example}")
     if amount > dimension.ceiling:
         raise ValueError(f"{value!r} is more {dimension.name} than there is; check the unit and the power of ten")
+    if 0 < amount < LEAST:
+        raise ValueError(f"{value!r} is too little {dimension.name} to be meant; check the unit and the power of ten")
     return amount
 
 

@@ -41,6 +41,7 @@ def _published(dimension: Dimension, low: float, median: float, high: float) -> 
     return Quantity(median, median * (low / median) ** shrink, median * (high / median) ** shrink, dimension)
 
 
+EARLIEST, LATEST = 1900, 3000  # calendar years that can be meant
 SOURCES = {
     "common crawl": _published(TOKENS, 100e12, 130e12, 260e12),
     "indexed web": _published(TOKENS, 130e12, 510e12, 2100e12),
@@ -158,6 +159,12 @@ def exhaustion(wall: Wall | None = None, draws: Draws | None = None) -> Exhausti
     wall, draws = wall or Wall(), draws or Draws()
     years = wall.years(draws)[1:]
     low90, low80, median, high80, high90 = (float(q) for q in np.quantile(years, [0.05, 0.1, 0.5, 0.9, 0.95]))
+    if not (low90 > EARLIEST + 1 and high90 < LATEST - 1):
+        raise UserError(
+            f"wall: stock = {np.median(wall.stock_draws(draws)[1:]):.3g} and demand = "
+            f"{np.median(wall.demand_draws(draws)[1:]):.3g} tokens would meet in {median:.0f} ({low90:.0f} to "
+            f"{high90:.0f}), outside {EARLIEST} to {LATEST}; check stock, demand and growth"
+        )
     first, last = int(np.floor(low90)) - 1, min(int(np.ceil(high90)) + 1, int(np.floor(low90)) + 40)
     levers = []
     for name, change in LEVERS.items():
@@ -187,6 +194,6 @@ def exhaustion(wall: Wall | None = None, draws: Draws | None = None) -> Exhausti
 
 def probability_by(years: Array, year: int) -> float:
     """P(exhausted before the end of `year`)."""
-    if not 1900 <= year <= 3000:
+    if not EARLIEST <= year <= LATEST:
         raise UserError(f"year = {year}: give a calendar year such as 2026")
     return float((years < year + 1).mean())
