@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+MOST_RESAMPLES, MOST_WORK = 100_000, 10_000_000  # resamples, and rows times resamples: minutes of work
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -35,6 +36,8 @@ def fit(
       orion fit runs.csv --law repetition --json
       orion fit chinchilla_points.csv --drop-worst 5 --bootstrap 4000 --json
     """
+    import errno
+    import os
     import time
     from dataclasses import replace
 
@@ -48,16 +51,25 @@ def fit(
     from orionlm.plan.repetition import MEASURED, fit_repetition
     from orionlm.settings import nearest
 
-    if bootstrap < 0:
-        raise UserError(f"bootstrap = {bootstrap}: give 0 or more resamples")
+    if not 0 <= bootstrap <= MOST_RESAMPLES:
+        raise UserError(f"bootstrap = {bootstrap}: give 0 to {MOST_RESAMPLES:,} resamples")
     if law and law not in (*LAWS, "repetition"):
         raise UserError(f"law = {law}: no such law, {nearest(law, [*LAWS, 'repetition'])}")
-    if out and not out.parent.is_dir():
+    if out is not None and (not out.name or os.path.isdir(out)):
+        raise UserError(f"--out {out}: is a directory; give the name of a file, such as fit.json")
+    if out and not os.path.isdir(out.parent):
         raise UserError(f"--out {out}: there is no directory {out.parent}; make it first")
     table = read_runs(runs)
     points = table.points()
     kept = replace(points, run=np.arange(len(points))).without_worst(drop_worst).run
     points, unique = points.select(kept), table["unique_tokens"][kept]
+    if len(points) * max(bootstrap, 200) > MOST_WORK:
+        raise UserError(
+            f"{runs.name}: {len(points):,} rows with {bootstrap:,} resamples are too much work; keep one point a run, "
+            f"or give --bootstrap {max(MOST_WORK // len(points), 0):,} or less"
+            if len(points) * 200 <= MOST_WORK
+            else f"{runs.name}: {len(points):,} rows are more than {MOST_WORK // 200:,}; keep one point a run"
+        )
     repeats = unique < points.tokens
     repetition, said, note = None, {}, ""
     if repeats.any():
@@ -75,6 +87,10 @@ def fit(
         )
         said = repetition.to_json() | {"seconds": time.perf_counter() - begin}
         points, fresh = repetition.fresh(points, unique)
+        if not fresh.any() and law != "repetition":
+            raise UserError(
+                f"{runs.name}: repetition hurts all {len(repeats)} rows, so none is left to fit; check unique_tokens"
+            )
         note = (
             f"{int(repeats.sum())} of {len(repeats)} rows repeat text: fitted to effective tokens, R* = "
             f"{said['r_star']:.3g}"
@@ -93,7 +109,12 @@ def fit(
         del saved["seconds"]
         fits = fit_laws(points, (law,) if law in LAWS else JOINT, seed=seed)
         block = {} if repetition is None else {"repetition": repetition.to_json()}
-        write_json(out, replace(fits, robust=saved).to_json() | block)
+        try:
+            write_json(out, replace(fits, robust=saved).to_json() | block)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(f"--out {out}: {(error.strerror or str(error)).lower()}; choose another place") from None
     shown = {name: value for name, value in said.items() if name != "fit"}
     if law != "repetition" and result:
         shown = result.to_json() | ({"repetition": shown} if shown else {})
@@ -126,8 +147,8 @@ def _print_values(shown: dict) -> None:
             [
                 name,
                 number(shown[name]),
-                number(sd[name]) if sd else "–",
-                " to ".join(number(v) for v in interval[name]) if interval else "–",
+                number(sd[name]) if sd and sd[name] is not None else "–",
+                " to ".join("–" if v is None else number(v) for v in interval[name]) if interval else "–",
             ]
             for name in named
         ],

@@ -18,7 +18,8 @@ from orionlm.plan.synthetic import generation_flops
 
 Array = np.ndarray
 SIZES = 80
-LENGTHS = np.exp(np.linspace(np.log(0.05), 0, 16))  # of the longest run: text read too often does harm
+# Lengths tried at each size, as shares of the longest run: text read too often does harm.
+LENGTHS, SHORTEST = 24, 1e-4
 STEP = 1.05
 MOST = 1e4
 TRAIN, INFER = 6.0, 2.0  # FLOPs a parameter and token (2001.08361, §2.1)
@@ -113,7 +114,8 @@ class Choice:
 def choose(outlook: Outlook, means: Means, params: float | None = None) -> Choice:
     """The best plan, or the plan at `params`. Raises UserError where no size can be trained at all."""
     low, high = (np.log(params),) * 2 if params else (np.log(means.smallest), np.log(means.largest))
-    for _ in range(1 if params else 3):
+    briefest, whole = np.log(SHORTEST), 0.0
+    for _ in range(3):
         grid = np.exp(np.linspace(low, high, 1 if params else SIZES))
         by_limit = means.longest(grid)
         names, stacked = list(by_limit), np.stack(list(by_limit.values()))
@@ -121,13 +123,15 @@ def choose(outlook: Outlook, means: Means, params: float | None = None) -> Choic
         able = np.flatnonzero(stacked.min(0) >= grid)
         if not len(able):
             raise UserError(_nothing(means, grid, names, stacked))
-        sizes = np.repeat(grid[able], len(LENGTHS))
-        tokens = (stacked.min(0)[able, None] * LENGTHS).ravel()
+        shares = np.linspace(briefest, whole, LENGTHS)
+        sizes = np.repeat(grid[able], LENGTHS)
+        tokens = (stacked.min(0)[able, None] * np.exp(shares)).ravel()
         losses = outlook.loss(sizes, tokens * means.text_share, means.text)
         best = int((outlook.weight @ losses).argmin())
-        index = able[best // len(LENGTHS)]
+        index, length = able[best // LENGTHS], best % LENGTHS
         low, high = np.log(grid[max(index - 2, 0)]), np.log(grid[min(index + 2, len(grid) - 1)])
-    ended = names[int(stacked[:, index].argmin())] if best % len(LENGTHS) == len(LENGTHS) - 1 else "repetition"
+        briefest, whole = shares[max(length - 1, 0)], shares[min(length + 1, LENGTHS - 1)]
+    ended = names[int(stacked[:, index].argmin())] if shares[length] > -1e-3 else "repetition"
     chosen = float(tokens[best])
     return Choice(float(grid[index]), chosen, chosen * means.text_share, ended, losses[:, best])
 
@@ -135,7 +139,8 @@ def choose(outlook: Outlook, means: Means, params: float | None = None) -> Choic
 def _nothing(means: Means, grid: Array, names: list[str], stacked: Array) -> str:
     """Why not even the smallest size can be trained on as many tokens as it has parameters, and the smallest mend."""
     shortest = int(stacked[:, 0].argmin())
-    lacking, name = grid[0] / max(stacked[shortest, 0], 1e-300), names[shortest]
+    reached, name = float(stacked[shortest, 0]), names[shortest]
+    more = f"give {grid[0] / reached:.3g} times as much" if reached > 1e-9 else "nothing is left for it: raise it"
     if means.served and name != "text":
         return (
             f"budget: serving {means.served:.3g} tokens with {grid[0]:.3g} parameters already takes all of {name}; "
@@ -144,7 +149,7 @@ def _nothing(means: Means, grid: Array, names: list[str], stacked: Array) -> str
     field = {"text": "text.unique"}.get(name, f"compute.{name}")
     return (
         f"budget: {field} does not train the smallest model, {grid[0]:.3g} parameters, on a token for each; "
-        f"give {lacking:.3g} times as much, or lower model.smallest"
+        f"{more}, or lower model.smallest"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orionlm.errors import UserError
 from orionlm.plan.accelerators import Accelerator, find, load
@@ -88,6 +88,12 @@ class Model(Table):
     context: int = Field(8192, ge=128, le=10_000_000)
     smallest: Params = Quantity.exact(1e6)
     largest: Params = Quantity.exact(1e14)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Model:
+        if self.smallest.median > self.largest.median:
+            raise ValueError(f"smallest = {self.smallest.median:.3g} is above largest = {self.largest.median:.3g}")
+        return self
 
 
 class Target(Table):

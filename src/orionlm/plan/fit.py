@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,13 @@ def check_spread(points: Points, law: Law) -> None:
     needed = len(law.parameters) + 1
     if len(points) < needed:
         raise UserError(f"runs: {len(points)} rows are too few for the law '{law.name}'; give at least {needed}")
+    if not (points.loss.min() > 1e-6 and points.loss.max() < 1e6):
+        worst = points.loss[np.abs(np.log(points.loss)).argmax()]
+        raise UserError(f"loss = {worst:.3g}: no loss in nats or bits is so large or small; check the column's unit")
+    if np.ptp(np.log(points.loss)) < 1e-9:
+        raise UserError(
+            f"loss: all runs have the same loss, {points.loss[0]:.4g}, so they show no law; check the column"
+        )
     x, z = np.log(points.params), np.log(points.tokens)
     if law.name == "data":
         if np.ptp(z) < 0.1:
@@ -142,6 +150,10 @@ def starts(law: Law, y: Array) -> Array:
     return np.stack([axis.ravel() for axis in grid], axis=-1)
 
 
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class RobustFit:
     """A law's robust fit: `theta` (p,), bootstrap `draws` (resamples, p), and the summed Huber loss, `objective`."""
@@ -157,28 +169,31 @@ class RobustFit:
         """Coefficients and exponents by their usual names (A, B, E, alpha, …), of `theta` (..., p) or the best fit."""
         theta = self.theta if theta is None else theta
         named = {name: theta[..., i] for i, name in enumerate(self.law.parameters)}
-        coefficients = {name.upper(): np.exp(v) for name, v in named.items() if len(name) == 1}
+        with np.errstate(over="ignore"):
+            coefficients = {name.upper(): np.exp(v) for name, v in named.items() if len(name) == 1}
         usual = coefficients | {name: v for name, v in named.items() if len(name) > 1}
         if self.law.name == "gadre":
             usual["alpha"] = usual["beta"]
         return usual
 
-    def sd(self) -> dict[str, float]:
-        """Standard deviation of each value over the bootstrap."""
+    def sd(self) -> dict[str, float | None]:
+        """Standard deviation of each value over the bootstrap; None where it is beyond all numbers."""
         if len(self.draws) < 2:
             return {}
-        return {name: float(np.std(v, ddof=1)) for name, v in self.values(self.draws).items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return {name: _finite(np.std(v, ddof=1)) for name, v in self.values(self.draws).items()}
 
-    def interval(self, level: float = 0.9) -> dict[str, list[float]]:
-        """Central bootstrap interval of each value."""
+    def interval(self, level: float = 0.9) -> dict[str, list[float | None]]:
+        """Central bootstrap interval of each value; None for an end beyond all numbers."""
         if len(self.draws) < 2:
             return {}
         tails = [(1 - level) / 2, (1 + level) / 2]
-        return {name: [float(q) for q in np.quantile(v, tails)] for name, v in self.values(self.draws).items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return {name: [_finite(q) for q in np.quantile(v, tails)] for name, v in self.values(self.draws).items()}
 
     def to_json(self) -> dict:
         """Values, `sd` and 90% `interval` of each, `objective`, `n` and `seconds`."""
-        return {name: float(v) for name, v in self.values().items()} | {
+        return {name: _finite(v) for name, v in self.values().items()} | {
             "law": self.law.name,
             "sd": self.sd(),
             "interval": self.interval(),
@@ -199,9 +214,9 @@ def fit_robust(points: Points, law: Law = CHINCHILLA, bootstrap: int = 0, seed: 
     best = grid[[int(np.argmin(cost))]]
     best, cost = minimise(huber_model(law, x - x0, z - z0, y, everything), best, 2000, 1e-13)
     draws = np.empty((0, len(law.parameters)))
-    if bootstrap:
-        _, member = np.unique(points.run, return_inverse=True)
-        runs = int(member.max()) + 1
+    _, member = np.unique(points.run, return_inverse=True)
+    runs = int(member.max()) + 1
+    if bootstrap and runs > 1:  # one run alone does not tell how much runs differ
         counts = np.random.default_rng(seed).multinomial(runs, np.full(runs, 1 / runs), size=bootstrap)[:, member]
         draws, _ = minimise(
             huber_model(law, x - x0, z - z0, y, counts.astype(float)), np.repeat(best, bootstrap, axis=0), 200, 1e-7

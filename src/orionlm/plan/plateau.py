@@ -141,16 +141,14 @@ def line(models: list[Model], source: str = "line") -> Line:
 
 
 def _one_scale(scores: list[float | None], source: str) -> None:
-    """Raises UserError where shares (0 to 1) and percentages stand side by side: the last rows against the first."""
-    known = np.array([score for score in scores if score is not None])
-    for i in range(1, len(known)):
-        for some, others in ((known[:i], known[i:]), (known[i:], known[:i])):
-            shares = some.min() >= 0 and 0 < some.max() <= 1
-            if shares and others.min() > max(1.0, 10 * float(some.max())) and others.max() <= 100:
-                raise UserError(
-                    f"{source}: scores of {some.max():g} and of {others.min():g} mix shares (0 to 1) and percentages "
-                    "(0 to 100); write all of them, and planned, in one"
-                )
+    """Raises UserError where shares (0 to 1) and percentages stand side by side."""
+    known = np.array([score for score in scores if score])
+    shares, others = known[known <= 1], known[known > 1]
+    if len(shares) and len(others) and known.min() > 0 and known.max() <= 100 and others.min() > 30 * shares.max():
+        raise UserError(
+            f"{source}: scores of {shares.max():g} and of {others.min():g} mix shares (0 to 1) and percentages "
+            "(0 to 100); write all of them, and planned, in one"
+        )
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,10 @@ class Fits:
                 for fit in value["laws"]
             )
             cells = tuple((a, b) for a, b in value["cells"])
-            return cls(points, laws, cells, np.array(value["row_variance"], float), VERSION, value["robust"])
+            row_variance = np.array(value["row_variance"], float)
+            if not (laws and cells and row_variance.shape == (len(points),)):
+                raise ValueError("laws, cells or row_variance")
+            return cls(points, laws, cells, row_variance, VERSION, value["robust"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"fit: {error!r} is missing or malformed; fit the runs again with `orion fit`") from None
 
@@ -130,7 +133,7 @@ def read_fits(path: str | Path) -> Fits:
         return Fits.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError:
         raise UserError(f"{path}: no such readable file; make it with `orion fit RUNS.csv --out {path}`") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise UserError(f"{path}: not a fit in JSON; make one with `orion fit RUNS.csv --out FIT.json`") from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -150,7 +149,10 @@ def _split(dimension: Dimension, value: Any) -> tuple[float, str]:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r}: write {dimension.name} like {dimension.example}")
     if not isinstance(value, str):
-        return float(min(value, sys.float_info.max)), ""  # so that no whole number is too long for a float
+        try:
+            return float(value), ""
+        except OverflowError:
+            return math.inf, ""
     found = _NUMBER.match(value)
     if not found or not _GROUPED.fullmatch(found[2]):
         raise ValueError(f"{value!r} is no amount: write {dimension.name} like {dimension.example}")
