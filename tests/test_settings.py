@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import tomllib
 from typing import Literal
 
@@ -219,3 +220,19 @@ def test_every_key_of_any_toml_has_the_line_it_is_written_on(tables):
                 look((*at, n), inner)
 
     look((), tables)
+
+
+def test_a_byte_order_mark_is_read_over():
+    assert parse_toml("\ufeffa = 1\n", "x.toml").values == {"a": 1}
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_one_line():
+    with pytest.raises(UserError, match="thousands of digits"):
+        parse_toml("a = " + "1" * 5000 + "\n", "x.toml")
+
+
+def test_lines_of_a_long_file_are_found_quickly():
+    text = "".join(f"[t{i}]\na = 1\n" for i in range(20_000))
+    begin = time.perf_counter()
+    assert parse_toml(text, "x.toml").line(("t19999", "a")) == 40_000
+    assert time.perf_counter() - begin < 5

@@ -58,7 +58,7 @@ def read_toml(path: Path | str) -> Document:
 
 def parse_toml(text: str, name: str) -> Document:
     """Parse TOML text; `name` stands before the line number in every message."""
-    text = text.replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -69,6 +69,8 @@ def parse_toml(text: str, name: str) -> Document:
         raise UserError(f"{name}:{line}: not TOML: {problem[:1].lower()}{problem[1:]}") from None
     except RecursionError:
         raise UserError(f"{name}: not TOML: nested too deeply") from None
+    except ValueError:
+        raise UserError(f"{name}: a whole number has thousands of digits: write it like 1e26") from None
     return Document(name, text, values, dict(key_lines(text)))
 
 

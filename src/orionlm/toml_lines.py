@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterator
 
 KeyPath = tuple[str | int, ...]
@@ -23,8 +24,10 @@ def key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     table: KeyPath = ()
     counts: dict[KeyPath, int] = {}
 
+    breaks = [found.start() for found in re.finditer("\n", text)]
+
     def line() -> int:
-        return text.count("\n", 0, position) + 1
+        return bisect_left(breaks, position) + 1
 
     def match(pattern: re.Pattern[str]) -> str:
         nonlocal position

@@ -1,6 +1,9 @@
 """What a clumsy or hostile person gives the planning commands: one line that names the field, never a crash."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +115,15 @@ def test_a_late_cluster_that_nothing_waits_for_is_json(tmp_path):
 )
 def test_absurd_claims_are_refused(tmp_path, more, said):
     assert said in refusal("claim", tmp_path / "c.toml", CLAIM.format(more=more))
+
+
+def test_a_claim_is_the_same_bytes_whatever_the_hash_seed():
+    ask = [sys.executable, "-m", "orionlm.cli", "claim", "gpt4-ten-times", "--json"]
+    said = {
+        subprocess.run(ask, capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
 
 
 def test_showing_a_file_that_is_no_text_is_refused(tmp_path):

@@ -23,6 +23,7 @@ metrics; other text is left out.
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,8 +178,9 @@ def _complete(columns: dict[str, np.ndarray], source: str) -> dict[str, np.ndarr
 def read_runs(path: str | Path) -> RunTable:
     """Reads and checks a run table, CSV or Parquet. Raises UserError: no such file, not readable, or a column amiss."""
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give a CSV or Parquet run table")
+    if not os.path.isfile(path):
+        problem = "is a directory" if os.path.isdir(path) else "no such file"
+        raise UserError(f"{str(path)[:200]}: {problem}; give a CSV or Parquet run table")
     if path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet

@@ -31,7 +31,12 @@ class Form(BaseModel):
 
     def to_json(self) -> dict:
         """What was stated: numbers in base units, [low, median, high] where uncertain."""
-        return {name: plain(value) for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+        return {name: plain(value) for name in _stated(self) if (value := getattr(self, name)) is not None}
+
+
+def _stated(table: BaseModel) -> list[str]:
+    """The fields that were given, in the model's order: a set's own differs from run to run."""
+    return [name for name in type(table).model_fields if name in table.model_fields_set]
 
 
 def plain(value: object) -> object:
@@ -39,7 +44,7 @@ def plain(value: object) -> object:
     if isinstance(value, Quantity | Form):
         return value.to_json()
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name)) for name in value.model_fields_set}
+        return {name: plain(getattr(value, name)) for name in _stated(value)}
     if isinstance(value, list):
         return [plain(part) for part in value]
     return value.isoformat() if isinstance(value, datetime.date) else value
