@@ -115,3 +115,9 @@ def test_flops_tokens_and_params_always_agree(rows):
     table = RunTable.from_rows([{"params": n, "tokens": d, "loss": y} for n, d, y in rows])
     again = RunTable.from_rows([{"params": r["params"], "flops": r["flops"], "loss": r["loss"]} for r in table.rows()])
     np.testing.assert_allclose(again["tokens"], table["tokens"], rtol=1e-12)
+
+
+def test_losses_on_different_validation_data_do_not_compare():
+    rows = [{"params": 1e6, "tokens": 1e7, "loss": 3.0, "validation": name} for name in ("wiki", "code")]
+    with pytest.raises(UserError, match=r"different data do not compare \(code, wiki\)"):
+        RunTable.from_rows(rows).points()

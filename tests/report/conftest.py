@@ -14,10 +14,11 @@ import pytest
 from orionlm.artifact import Artifact, publish, write_json
 from orionlm.gain.runs import RunTable, write_runs
 from orionlm.ledger import Ledger
+from orionlm.plan.baselines import baselines
 from orionlm.plan.fit import Points
 from orionlm.plan.forecast import forecast, wall
 from orionlm.plan.posterior import fit_laws
-from orionlm.plan.simulate import Ladder, draw_world, observe, straight_line
+from orionlm.plan.simulate import Ladder, draw_world, observe
 
 HOSTILE = '<script>alert(1)</script><img src=https://evil.example/x onerror=alert(2)>\u202e\x00\ud800 & "done"'
 RECIPE = """\
@@ -105,8 +106,7 @@ def told() -> dict[str, Any]:
                 "verdict": "forecast", "why": regime["why"],
                 "predicted": said.loss, "half_width": said.half_width, "flops_ratio": said.extrapolation_factor,
                 "target": {"width": 192, "layers": 6, "params": params, "tokens": tokens, "flops": flops, "steps": 900},
-                "baselines": {"last rung": float(points.loss[points.flops.argmax()]),
-                              "straight line": straight_line(points, said.flops)},
+                "baselines": baselines(points.flops, points.loss, said.flops),
                 "regime": regime,
                 "wall": wall(fits, 3),
             },

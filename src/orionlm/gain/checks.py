@@ -34,16 +34,8 @@ def check_levers(
     for name in [*names, *priced]:
         if name not in known:
             raise UserError(f"lever = {name!r}: no row of {table.source} has it; {nearest(name, known)}")
-    validation = table.columns.get("validation")
     warnings = []
-    if validation is not None:
-        data = sorted({str(value) for value in validation})
-        if len(data) > 1:
-            shown = ", ".join(value or "(empty)" for value in data[:4])
-            raise UserError(
-                f"{table.source}: validation: losses on different data do not compare ({shown}); keep the rows of one"
-            )
-    else:
+    if "validation" not in table.columns:
         warnings.append("no column 'validation': all losses are taken to be of the same validation data")
     _ = table.metric  # raises where losses do not compare
     plain = table["lever"] == ""

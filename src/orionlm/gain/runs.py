@@ -75,7 +75,16 @@ class RunTable:
 
     @property
     def metric(self) -> str:
-        """The column losses are compared in: bits per byte where every row has it, else nats at one vocabulary."""
+        """The column losses are compared in: bits per byte where every row has it, else nats at one vocabulary.
+
+        Raises UserError where they do not compare: on different validation data, or for want of a common column.
+        """
+        data = sorted({str(value) for value in self.columns.get("validation", ())})
+        if len(data) > 1:
+            shown = ", ".join(value or "(empty)" for value in data[:4])
+            raise UserError(
+                f"{self.source}: validation: losses on different data do not compare ({shown}); keep the rows of one"
+            )
         measured = self.columns.get("bits_per_byte")
         if measured is not None and not np.isnan(measured).any():
             return "bits_per_byte"
