@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from orionlm.errors import UserError
 from orionlm.plan.accelerators import load as load_chips
 from orionlm.plan.claim_form import World
-from orionlm.plan.claim_loss import LAWS, Constants
+from orionlm.plan.claim_loss import Constants
 from orionlm.plan.claims import Answer, answer, example, examples, parse_claims
 from orionlm.plan.draws import Draws
-from orionlm.plan.laws import CORRELATION
+from orionlm.plan.laws import CORRELATION, PUBLISHED
 from orionlm.plan.model_runs import load as load_runs
 from orionlm.settings import parse_toml
 
@@ -177,7 +177,7 @@ def test_twice_the_compute_is_worth_twice_the_compute():
 
 
 def test_the_optimum_has_no_better_neighbour():
-    for law in LAWS.values():
+    for law in PUBLISHED.values():
         constants = Constants.of(law, Draws(10))
         x = constants.optimum(np.full(11, 1e24))
         best, beside = (constants.loss(x + dx, np.log(1e24 / 6) - x - dx) for dx in (0.0, 0.01))
@@ -185,7 +185,7 @@ def test_the_optimum_has_no_better_neighbour():
 
 
 def test_the_draws_of_the_law_have_the_published_intervals():
-    constants = Constants.of(LAWS["besiroglu"], Draws(20_000))
+    constants = Constants.of(PUBLISHED["besiroglu"], Draws(20_000))
     for values, low, high in (
         (np.exp(constants.a), 285, 744),
         (np.exp(constants.e), 1.769, 1.871),
@@ -199,7 +199,7 @@ def test_the_draws_of_the_law_have_the_published_intervals():
 
 def test_the_draws_agree_where_the_data_lie_and_spread_far_from_them():
     # Over 2,000 refits of the published points the loss at the optimum of 1e26 FLOPs has a deviation of .019.
-    constants, deviation = Constants.of(LAWS["besiroglu"], Draws(4000)), {}
+    constants, deviation = Constants.of(PUBLISHED["besiroglu"], Draws(4000)), {}
     for flops in (1e20, 1e26):
         x = constants.optimum(np.full(4001, flops))
         deviation[flops] = constants.loss(x, np.log(flops / 6) - x)[1:].std()

@@ -27,17 +27,16 @@ from orionlm.errors import UserError
 from orionlm.plan.claim_form import Claim, Finding, Form, World, span, summaries
 from orionlm.plan.draws import Draws, summary
 from orionlm.plan.experts import compare
-from orionlm.plan.laws import BESIROGLU, FITTED_FLOPS, HOFFMANN, Published
+from orionlm.plan.laws import FITTED_FLOPS, PUBLISHED, Published
 from orionlm.plan.quantity import FACTOR, Factor, Flops, Quantity, Share, Tokens
 from orionlm.plan.stock import Wall
+from orionlm.plan.synthetic import REPHRASED
 
 Array = np.ndarray
 LARGEST = FITTED_FLOPS[1]
 MAX_EPOCHS = 16.0  # past which real runs are hurt by more epochs, and this law does not show it
 MAX_ORDERS = 2.0  # orders of magnitude past it to which a verdict is given unasked
 REPEAT_LIFE = Quantity(15.3878, 10, 45, FACTOR)
-SYNTHETIC_WORTH = Quantity(0.8, 0.3, 1.2, FACTOR)
-LAWS: dict[str, Published] = {"besiroglu": BESIROGLU, "hoffmann": HOFFMANN}
 LawName = Literal["besiroglu", "hoffmann"]
 
 
@@ -85,7 +84,7 @@ class Run(Form):
     overtraining: Factor | None = None
     unique_tokens: Tokens | None = None
     synthetic_tokens: Tokens | None = None
-    synthetic_worth: Factor = SYNTHETIC_WORTH
+    synthetic_worth: Factor = REPHRASED.weight
     multimodal_share: Share | None = None
     experts: int | None = None
 
@@ -172,7 +171,7 @@ class LossClaim(Claim):
     def find(self, world: World) -> Finding:
         asked, draws = self.extrapolate or world.extrapolate, world.draws
         try:
-            by_law = {name: self._under(Constants.of(LAWS[name], draws), draws, asked) for name in self.laws}
+            by_law = {name: self._under(Constants.of(PUBLISHED[name], draws), draws, asked) for name in self.laws}
         except UserError as error:  # no law speaks for this mixture of experts
             return Finding({}, {}, None, str(error), [], str(error))
         first = by_law[self.laws[0]]
@@ -289,7 +288,9 @@ class TextClaim(Claim):
         else:
             assert self.flops
             flops = draws.of("flops", self.flops)
-            optima = {name: flops / 6 / np.exp(Constants.of(law, draws).optimum(flops)) for name, law in LAWS.items()}
+            optima = {
+                name: flops / 6 / np.exp(Constants.of(law, draws).optimum(flops)) for name, law in PUBLISHED.items()
+            }
             needs = {f"tokens_{name}": summary(optimum) for name, optimum in optima.items()}
             values["tokens"] = np.where(draws.scores("law") > 0, optima["hoffmann"], optima["besiroglu"])
             orders = float(np.log10(self.flops.median / LARGEST))
@@ -298,7 +299,7 @@ class TextClaim(Claim):
             if orders > MAX_ORDERS and not (self.extrapolate or world.extrapolate):
                 refused = f"past the limit of {MAX_ORDERS:g} orders of magnitude: ask with extrapolate"
         values["share_of_stock"] = values["tokens"] / values["stock"]
-        optimum = "".join(f", {name} {needs[f'tokens_{name}']['value'] / 1e12:.3g}T" for name in LAWS if needs)
+        optimum = "".join(f", {name} {needs[f'tokens_{name}']['value'] / 1e12:.3g}T" for name in PUBLISHED if needs)
         share, stock = span(values["share_of_stock"], ".0%"), span(values["stock"], ".0f", 1e-12)
         tokens = span(values["tokens"], ".3g", 1e-12)
         words = f"{tokens}T tokens{optimum}, are {share} of the effective stock, {stock}T"

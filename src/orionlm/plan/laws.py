@@ -165,3 +165,4 @@ BESIROGLU = Published(
     "Besiroglu et al. 2024, 2404.10102, eq. 3",
     FITTED_FLOPS,
 )
+PUBLISHED = {published.name: published for published in (BESIROGLU, HOFFMANN)}

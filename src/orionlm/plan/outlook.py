@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from orionlm.plan.forecast import quantiles
-from orionlm.plan.laws import BESIROGLU, HOFFMANN, Law
+from orionlm.plan.laws import PUBLISHED, Law
 from orionlm.plan.posterior import read_fits
 from orionlm.plan.repetition import MEASURED, effect
-from orionlm.plan.synthetic import REPHRASED, repeat_until
+from orionlm.plan.synthetic import REPHRASED, repeat_until, saturated
 
 Array = np.ndarray
-PUBLISHED = {published.name: published for published in (BESIROGLU, HOFFMANN)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Outlook:
             synthetic = text.synthetic_read(tokens)
             real = np.maximum(tokens - synthetic, 1.0)
             fading, harm = effect(self.repetition, params, real, np.minimum(text.unique, real))
-            kept = -REPHRASED.plateau * np.expm1(-synthetic / REPHRASED.plateau)
+            kept = saturated(synthetic, REPHRASED.plateau)
             z = np.log(real * np.exp(fading) + self.worth[:, None] * kept)
         values, row = [], 0
         for part in self.parts:

@@ -14,6 +14,8 @@ from orionlm.plan.best import INFER, TRAIN, Choice, Means, choose, needed, shado
 from orionlm.plan.budget import Budget, Reach, reach
 from orionlm.plan.cost import Cost, cost
 from orionlm.plan.experts import compare
+from orionlm.plan.forecast import MAX_FACTOR
+from orionlm.plan.laws import PUBLISHED
 from orionlm.plan.layout import layout
 from orionlm.plan.outlook import Outlook
 from orionlm.plan.quantity import Quantity, plural, short
@@ -23,7 +25,6 @@ from orionlm.plan.synthetic import generation_flops
 from orionlm.shape import Shape
 
 GO, NO_GO = 0.8, 0.2
-MAX_FACTOR = 16.0
 VOCABULARY, KV_HEADS = 128_256, 8
 UNITS = {"money": "$1M", "time": "week", "device_hours": "1M device hours", "flops": "1e24 FLOP"}
 
@@ -148,7 +149,7 @@ def _warnings(
     said = []
     if factor > MAX_FACTOR:
         orders = math.log10(factor)
-        own = budget.law not in ("published", "besiroglu", "hoffmann")
+        own = budget.law not in ("published", *PUBLISHED)
         if own and not extrapolate:
             raise UserError(
                 f"law = {budget.law}: the plan's {chosen.flops:.3g} FLOPs are {factor:.3g} times its largest run, past "

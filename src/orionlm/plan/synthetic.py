@@ -44,6 +44,11 @@ TEXTBOOK = Recipe("textbook", Quantity(0.3, 0.1, 0.6), 0.05)
 RECIPES = {recipe.name: recipe for recipe in (REPHRASED, TEXTBOOK)}
 
 
+def saturated(tokens: ArrayLike, plateau: float = PLATEAU) -> Array:
+    """S' = P·(1 − e^{−S/P}): what S synthetic tokens count for before their worth is weighed in."""
+    return -plateau * np.expm1(-np.asarray(tokens, float) / plateau)
+
+
 def effective_tokens(
     unique: ArrayLike,
     tokens_real: ArrayLike,
@@ -65,7 +70,7 @@ def effective_tokens(
     if not 0 <= cap < 1 or not plateau > 0:
         raise UserError(f"cap = {cap}, plateau = {plateau}: give a cap from 0 to below 1 and a positive plateau")
     counted = np.minimum(made, cap / (1 - cap) * real)
-    return repeated_tokens(real, unique, r_star) - worth * plateau * np.expm1(-counted / plateau)
+    return repeated_tokens(real, unique, r_star) + worth * saturated(counted, plateau)
 
 
 def effective_interval(
