@@ -26,10 +26,10 @@ test: .venv/.stamp-test
 
 .venv/.stamp-demo: .venv/.stamp-build
 	@echo "installing into .venv (once)"
-	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train]'
+	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train,serve]'
 	@touch $@
 
 .venv/.stamp-test: .venv/.stamp-build
 	@echo "installing into .venv (once)"
-	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train,data,hf,dev]'
+	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train,data,hf,serve,dev]'
 	@touch .venv/.stamp-demo $@

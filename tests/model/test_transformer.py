@@ -5,7 +5,7 @@ import torch
 
 from orionlm.errors import UserError
 from orionlm.model.checkpoint import WEIGHTS, load, save
-from orionlm.model.transformer import KeyValueCache, Transformer
+from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape
 
 EOT = 0
@@ -72,19 +72,6 @@ def test_a_document_is_read_as_if_it_stood_alone():
     # Rotary positions are relative, so where the document lies in the window does not matter.
     torch.testing.assert_close(packed_btv[:, 9:], alone_btv, atol=1e-4, rtol=0)
     assert (made(tokens_bt)[:, 9:] - alone_btv).abs().amax() > 0.1
-
-
-@pytest.mark.parametrize("kv_heads", [4, 2])
-@pytest.mark.parametrize("chunks", [[24], [1] * 24, [10, 1, 1, 7, 5]])
-def test_cached_steps_give_the_logits_of_the_full_pass(kv_heads, chunks):
-    made = model(shape(kv_heads))
-    tokens_bt = tokens(made.shape)
-    full_btv = made(tokens_bt)
-    cache = KeyValueCache(made.shape, len(tokens_bt), 24, torch.float32, torch.device("cpu"))
-    for chunk in chunks:
-        logits_bv = made.step(tokens_bt[:, cache.length : cache.length + chunk], cache)
-        torch.testing.assert_close(logits_bv, full_btv[:, cache.length - 1], atol=1e-4, rtol=0)
-    assert cache.length == 24
 
 
 def test_a_damaged_header_is_one_line_naming_the_folder(tmp_path):

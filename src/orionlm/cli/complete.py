@@ -25,10 +25,10 @@ def complete(
       orion complete runs/quickstart/artifacts/run "import " --temperature 0
     """
     from orionlm.cli.output import print_json
-    from orionlm.inference.generate import complete as generate
+    from orionlm.inference.complete import complete as continued
 
     path = _checkpoint(checkpoint)
-    text = generate(path, prompt, max_new_tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+    text = continued(path, prompt, max_tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
     if as_json:
         print_json({"checkpoint": str(path), "prompt": prompt, "completion": text})
     else:

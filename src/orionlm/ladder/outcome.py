@@ -27,7 +27,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     """Hold the measurement against what was said before; write `outcome.json` and `samples.json`."""
     import torch
 
-    from orionlm.inference.generate import complete
+    from orionlm.inference.complete import complete
 
     # The thread count decides the last bits, and so the samples.
     torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
             "text": complete(
                 inputs["run"].path,
                 prompt,
-                max_new_tokens=settings.sample_tokens,
+                max_tokens=settings.sample_tokens,
                 temperature=settings.temperature,
                 seed=context.seed,
             ),

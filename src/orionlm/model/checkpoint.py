@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orionlm.artifact import open_artifact, write_json
+from orionlm.artifact import file_digest, open_artifact, write_json
 from orionlm.errors import UserError
 from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape
@@ -80,6 +81,15 @@ def save(folder: Path, weights: Mapping[str, Tensor], shape: Shape, eot: int) ->
         tensors.pop("lm_head.weight", None)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     write_json(folder / CONFIG, to_config(shape, eot))
+
+
+def revision(folder: Path) -> str:
+    """A digest (sha256, hex) of what answers depend on: weights, configuration, tokenizer and chat template."""
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, CONFIG, TOKENIZER, "tokenizer_config.json", "chat_template.jinja"):
+        if (folder / name).is_file():
+            digest.update(f"{name} {file_digest(folder / name)}\n".encode())
+    return digest.hexdigest()
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Transformer:

@@ -44,34 +44,17 @@ class Rotary(nn.Module):
         self.register_buffer("cos_tk", angle_tk.cos(), persistent=False)
         self.register_buffer("sin_tk", angle_tk.sin(), persistent=False)
 
-    def forward(self, x_bthk: Tensor, start: int = 0) -> Tensor:
-        """Rotates heads at positions start … start + t."""
-        stop = start + x_bthk.shape[1]
-        cos, sin = self.cos_tk[start:stop, None], self.sin_tk[start:stop, None]
+    def forward(self, x_bthk: Tensor) -> Tensor:
+        """Rotates heads at positions 0 … t."""
+        cos, sin = self.cos_tk[: x_bthk.shape[1], None], self.sin_tk[: x_bthk.shape[1], None]
         first, second = x_bthk.float().chunk(2, dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x_bthk.dtype)
 
 
-class KeyValueCache:
-    """Keys and values of the positions seen so far: one pair of (b, kv_heads, positions, head_dim) buffers a layer."""
-
-    def __init__(self, shape: Shape, batch: int, positions: int, dtype: torch.dtype, device: torch.device) -> None:
-        size = (shape.layers, batch, shape.kv_heads, positions, shape.head_dim)
-        self.keys = torch.zeros(size, dtype=dtype, device=device)
-        self.values = torch.zeros(size, dtype=dtype, device=device)
-        self.length = 0
-
-    def extend(self, layer: int, key_bhtk: Tensor, value_bhtk: Tensor) -> tuple[Tensor, Tensor]:
-        stop = self.length + key_bhtk.shape[2]
-        self.keys[layer, :, :, self.length : stop] = key_bhtk
-        self.values[layer, :, :, self.length : stop] = value_bhtk
-        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
-
-
 class Attention(nn.Module):
-    def __init__(self, shape: Shape, layer: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.layer, self.heads, self.kv_heads, self.head_dim = layer, shape.heads, shape.kv_heads, shape.head_dim
+        self.heads, self.kv_heads, self.head_dim = shape.heads, shape.kv_heads, shape.head_dim
         self.q_proj = nn.Linear(shape.width, shape.heads * shape.head_dim, bias=False)
         self.k_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
         self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_dim, bias=False)
@@ -79,19 +62,15 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(shape.head_dim, shape.norm_epsilon)
         self.k_norm = RMSNorm(shape.head_dim, shape.norm_epsilon)
 
-    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
         batch, length, _ = x_btd.shape
-        start = cache.length if cache else 0
         # One product instead of three: on small widths the call costs more than the concatenation.
         projection = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
         heads_bthk = F.linear(x_btd, projection).view(batch, length, -1, self.head_dim)
         q_bthk, k_bthk, v_bthk = heads_bthk.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
-        q_bhtk = rotary(self.q_norm(q_bthk), start).transpose(1, 2)
-        k_bhtk = rotary(self.k_norm(k_bthk), start).transpose(1, 2)
-        v_bhtk = v_bthk.transpose(1, 2)
-        if cache:
-            k_bhtk, v_bhtk = cache.extend(self.layer, k_bhtk, v_bhtk)
-        y_bhtk = attend(q_bhtk, k_bhtk, v_bhtk, mask)
+        q_bhtk = rotary(self.q_norm(q_bthk)).transpose(1, 2)
+        k_bhtk = rotary(self.k_norm(k_bthk)).transpose(1, 2)
+        y_bhtk = attend(q_bhtk, k_bhtk, v_bthk.transpose(1, 2), mask)
         return self.o_proj(y_bhtk.transpose(1, 2).reshape(batch, length, -1))
 
 
@@ -153,15 +132,15 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, shape: Shape, layer: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.self_attn = Attention(shape, layer)
+        self.self_attn = Attention(shape)
         self.mlp = MLP(shape)
         self.input_layernorm = RMSNorm(shape.width, shape.norm_epsilon)
         self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_epsilon)
 
-    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
-        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), rotary, mask, cache)
+    def forward(self, x_btd: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), rotary, mask)
         return x_btd + self.mlp(self.post_attention_layernorm(x_btd))
 
 
@@ -169,14 +148,14 @@ class Decoder(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.layers = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
+        self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_epsilon)
         self.rotary = Rotary(shape.head_dim, shape.context, shape.rope_theta)
 
-    def forward(self, tokens_bt: Tensor, mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+    def forward(self, tokens_bt: Tensor, mask: Tensor | None) -> Tensor:
         x_btd = self.embed_tokens(tokens_bt)
         for layer in self.layers:
-            x_btd = layer(x_btd, self.rotary, mask, cache)
+            x_btd = layer(x_btd, self.rotary, mask)
         return self.norm(x_btd)
 
 
@@ -199,18 +178,7 @@ class Transformer(nn.Module):
 
     def forward(self, tokens_bt: Tensor, documents_bt: Tensor | None = None) -> Tensor:
         mask = causal_mask(tokens_bt.shape[1], documents_bt, tokens_bt.device)
-        return self.lm_head(self.model(tokens_bt, mask, None))
-
-    def step(self, tokens_bt: Tensor, cache: KeyValueCache) -> Tensor:
-        """The next tokens of a cached sequence → logits (b, vocabulary) at the last of them; the cache grows by t."""
-        length = tokens_bt.shape[1]
-        mask = None
-        if length > 1:
-            mask = torch.full((length, cache.length + length), -torch.inf, device=tokens_bt.device)
-            mask = mask.triu(cache.length + 1)
-        x_btd = self.model(tokens_bt, mask, cache)
-        cache.length += length
-        return self.lm_head(x_btd[:, -1])
+        return self.lm_head(self.model(tokens_bt, mask))
 
 
 def causal_mask(length: int, documents_bt: Tensor | None, device: torch.device) -> Tensor:
