@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from orionlm.errors import UserError
 from orionlm.inference.engine import cpu
-from orionlm.inference.engine.engine import Answer, Engine
+from orionlm.inference.engine.engine import Engine
+from orionlm.inference.engine.sample import Answer
 from orionlm.inference.sampling import Sampling
 from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape

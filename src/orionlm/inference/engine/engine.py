@@ -7,11 +7,9 @@ equal beginning is not read again; further samples of a prompt start when the fi
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,47 +20,25 @@ from orionlm.inference.engine import cpu, plain
 from orionlm.inference.engine.choose import Choices, Draws, choose, uniform
 from orionlm.inference.engine.pages import ROOT, Pages
 from orionlm.inference.engine.rows import Rows
+from orionlm.inference.engine.sample import Answer, Event, Sample, alternatives
 from orionlm.inference.engine.step import Kernels, Step
 from orionlm.inference.sampling import Sampling
-from orionlm.inference.text import TextStream
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orionlm.model.transformer import Transformer
 
+CACHE_BYTES = 4 << 30  # unless told how many tokens, the cache takes no more
 ROWS = 256  # tokens read in one step at most: more read prompts faster, and let others' next tokens wait longer
-
-Alternatives = list[tuple[int, float]]  # token, log-probability; likeliest first
-
-
-@dataclass(slots=True)
-class Event:
-    """What one step brought one sample of one request; `finish`: stop | length | cancelled, None while it goes on.
-
-    `logprobs` are the model's (temperature 1, unfiltered), `sampled_logprobs` under the distribution drawn from; both
-    and `top` stay empty unless `Sampling.alternatives` asked for them. `prompt_logprobs` and `prompt_top` come with the
-    first event of a scored request, None for tokens before `score_from`.
-    """
-
-    request: int
-    sample: int
-    tokens: list[int] = field(default_factory=list)
-    text: str = ""
-    logprobs: list[float] = field(default_factory=list)
-    sampled_logprobs: list[float] = field(default_factory=list)
-    top: list[Alternatives] = field(default_factory=list)
-    finish: str | None = None
-    cached: int | None = None
-    prompt_logprobs: list[float | None] | None = None
-    prompt_top: list[Alternatives | None] | None = None
 
 
 class Engine:
     """Answers for many requests at once from one model.
 
     `text` gives each token's bytes (`text.token_bytes`) and is needed for stop strings and for events with text; `end`
-    is the token that ends a text. `slots` answers grow at once, over a cache of `cache_tokens` tokens.
+    is the token that ends a text. `slots` answers grow at once, over a cache of `cache_tokens` tokens (by default as
+    many as all slots can fill, within 4 GiB).
     """
 
     def __init__(
@@ -93,7 +69,11 @@ class Engine:
         self.text, self.end, self.slots = text, end, slots
         self.rows = max(rows, slots)
         a_sequence = -(-shape.context // kernels.page)
-        count = slots * a_sequence if cache_tokens is None else -(-cache_tokens // kernels.page)
+        if cache_tokens is None:
+            a_page = 2 * kernels.page * shape.layers * shape.kv_heads * shape.head_dim * weight.element_size()
+            count = min(slots * a_sequence, max(a_sequence, CACHE_BYTES // a_page))
+        else:
+            count = -(-cache_tokens // kernels.page)
         if count < 1:
             raise UserError(f"cache_tokens = {cache_tokens}: give at least {kernels.page}")
         self.pages = Pages(count, kernels.page)
@@ -104,10 +84,10 @@ class Engine:
         self._min_p, self._top_k = np.zeros(slots), np.zeros(slots, np.int64)
         self._key = np.zeros(slots, np.uint64)
         self._open_slots = list(range(slots))[::-1]
-        self._waiting: deque[_Sequence] = deque()
-        self._reading: list[_Sequence] = []
-        self._writing: list[_Sequence] = []
-        self._requests: dict[int, list[_Sequence]] = {}
+        self._waiting: deque[Sample] = deque()
+        self._reading: list[Sample] = []
+        self._writing: list[Sample] = []
+        self._requests: dict[int, list[Sample]] = {}
         self._news: list[Event] = []
         self._next = 0
         self.steps = self.prompt_tokens = self.shared_tokens = self.generated_tokens = 0
@@ -154,9 +134,7 @@ class Engine:
         seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         prompt = list(prompt)
         self._requests[number] = [
-            _Sequence(
-                number, sample, prompt, sampling, seed, score_from if sample == 0 else None, self.text is not None
-            )
+            Sample(number, sample, prompt, sampling, seed, score_from if sample == 0 else None, self.text is not None)
             for sample in range(sampling.n)
         ]
         self._waiting.append(self._requests[number][0])
@@ -166,13 +144,13 @@ class Engine:
         """Its slots are free at once; the next step tells of each sample's end. One that is not there is ignored."""
         for sequence in list(self._requests.get(request, ())):
             self._end(sequence)
-            self._news.append(Event(request, sequence.sample, finish="cancelled"))
+            self._news.append(Event(request, sequence.index, finish="cancelled"))
 
     def step(self) -> list[Event]:
         """One step of the model, if there is work; what it brought."""
         self._admit()
         news, self._news = self._news, []
-        chosen: list[_Sequence] = list(self._writing)
+        chosen: list[Sample] = list(self._writing)
         parts = [(sequence, 1) for sequence in chosen]
         room = self.rows - len(parts)
         for sequence in self._reading:
@@ -261,7 +239,7 @@ class Engine:
             self._key[slot] = sequence.key
             self._reading.append(sequence)
 
-    def _known_beginning(self, sequence: _Sequence) -> tuple[list[int], bytes]:
+    def _known_beginning(self, sequence: Sample) -> tuple[list[int], bytes]:
         """Pages that hold the prompt's beginning already. Its last token, and those to be scored, are read anew."""
         size, name, pages = self.pages.size, ROOT, []
         most = len(sequence.prompt) - 1 if sequence.score_from is None else sequence.score_from - 1
@@ -274,13 +252,13 @@ class Engine:
             name = following
         return pages, name
 
-    def _forward(self, parts: list[tuple[_Sequence, int]]) -> tuple[Tensor, dict[_Sequence, range]]:
+    def _forward(self, parts: list[tuple[Sample, int]]) -> tuple[Tensor, dict[Sample, range]]:
         """Logits of the rows that somebody needs, and which of them are whose."""
         tokens: list[int] = []
         positions: list[int] = []
         sequences: list[int] = []
         wanted: list[int] = []
-        places: dict[_Sequence, range] = {}
+        places: dict[Sample, range] = {}
         for sequence, size in parts:
             start, stop = sequence.position, sequence.position + size
             while len(sequence.pages) * self.pages.size < stop:
@@ -309,7 +287,7 @@ class Engine:
         )
         return self._step(rows if self.device.type == "cpu" else rows.to(self.device)), places
 
-    def _advance(self, sequence: _Sequence, size: int) -> None:
+    def _advance(self, sequence: Sample, size: int) -> None:
         """Its cache grew by `size` tokens: pages that are full now may be shared."""
         sequence.position += size
         width = self.pages.size
@@ -319,12 +297,12 @@ class Engine:
             self.pages.publish(sequence.pages[sequence.named], sequence.name)
             sequence.named += 1
 
-    def _follow(self, sequence: _Sequence) -> None:
+    def _follow(self, sequence: Sample) -> None:
         """The prompt is in the cache: its other samples may start, before anybody else."""
-        if sequence.sample == 0:
+        if sequence.index == 0:
             self._waiting.extendleft(reversed(self._requests[sequence.request][1:]))
 
-    def _extend(self, chosen: list[_Sequence], logits_rv: Tensor) -> list[Event]:
+    def _extend(self, chosen: list[Sample], logits_rv: Tensor) -> list[Event]:
         slots = np.array([sequence.slot for sequence in chosen])
         index_r = np.array([len(sequence.tokens) - len(sequence.prompt) for sequence in chosen], np.uint64)
         draws = Draws(
@@ -343,7 +321,7 @@ class Engine:
             _report(choices, asked, chosen, events)
         return events
 
-    def _accept(self, sequence: _Sequence, token: int) -> Event:
+    def _accept(self, sequence: Sample, token: int) -> Event:
         sequence.tokens.append(token)
         sampling, stream = sequence.sampling, sequence.stream
         finish = None
@@ -357,7 +335,7 @@ class Engine:
             self._end(sequence)
         return sequence.event([token], text, finish)
 
-    def _end(self, sequence: _Sequence) -> None:
+    def _end(self, sequence: Sample) -> None:
         others = self._requests[sequence.request]
         others.remove(sequence)
         if not others:
@@ -376,94 +354,13 @@ class Engine:
         self._open_slots.append(sequence.slot)
 
 
-@dataclass
-class Answer:
-    """One sample, whole."""
-
-    tokens: list[int] = field(default_factory=list)
-    text: str = ""
-    logprobs: list[float] = field(default_factory=list)
-    sampled_logprobs: list[float] = field(default_factory=list)
-    finish: str | None = None
-
-    def add(self, event: Event) -> None:
-        self.tokens += event.tokens
-        self.text += event.text
-        self.logprobs += event.logprobs
-        self.sampled_logprobs += event.sampled_logprobs
-        self.finish = event.finish
-
-
-class _Sequence:
-    """One sample of one request: its tokens, how many of them are in the cache, and where."""
-
-    def __init__(
-        self,
-        request: int,
-        sample: int,
-        prompt: list[int],
-        sampling: Sampling,
-        seed: int,
-        score_from: int | None,
-        with_text: bool,
-    ) -> None:
-        self.request, self.sample, self.prompt, self.sampling = request, sample, prompt, sampling
-        self.tokens = prompt.copy()
-        self.score_from = score_from
-        self.scores: list[float | None] = [None] * (score_from or 0)
-        self.tops: list[Alternatives | None] = [None] * (score_from or 0)
-        digest = hashlib.blake2b(f"{seed}:{sample}".encode(), digest_size=8).digest()
-        self.key = int.from_bytes(digest, "little")
-        self.stream = TextStream(sampling.stop) if with_text else None
-        self.slot, self.position, self.cached = -1, 0, 0
-        self.pages: list[int] = []
-        self.name, self.named = ROOT, 0
-        self.told = False
-
-    def rows_needed(self, start: int, stop: int) -> int:
-        """How many of the last rows from `start` to `stop` must have logits."""
-        if self.score_from is not None and start < len(self.prompt):
-            return max(0, stop - max(start, self.score_from - 1))
-        return int(stop == len(self.tokens))
-
-    def score(self, logits_rv: Tensor, place: range, start: int, size: int) -> None:
-        """Rows predict the prompt's next tokens: keep their log-probabilities."""
-        first = start + size - len(place) + 1
-        targets = self.prompt[first : start + size + 1]
-        if not targets:
-            return
-        log_p_rv = logits_rv[place.start : place.start + len(targets)].log_softmax(-1)
-        self.scores += log_p_rv.gather(-1, torch.tensor(targets, device=log_p_rv.device)[:, None]).squeeze(1).tolist()
-        count = self.sampling.alternatives
-        if count:
-            self.tops += _alternatives(log_p_rv, count)
-
-    def event(self, tokens: list[int], text: str, finish: str | None) -> Event:
-        event = Event(self.request, self.sample, tokens, text, finish=finish)
-        if not self.told:
-            self.told = True
-            event.cached = self.cached
-            if self.score_from is not None:
-                event.prompt_logprobs = self.scores
-                event.prompt_top = self.tops if self.sampling.alternatives else None
-        return event
-
-
-def _report(choices: Choices, asked: int, chosen: list[_Sequence], events: list[Event]) -> None:
+def _report(choices: Choices, asked: int, chosen: list[Sample], events: list[Event]) -> None:
     """Put the log-probabilities into the events of those who asked for them."""
     assert choices.log_p_r is not None and choices.log_q_r is not None and choices.log_p_rv is not None
     log_p, log_q = choices.log_p_r.tolist(), choices.log_q_r.tolist()
-    tops = _alternatives(choices.log_p_rv, asked) if asked else [[]] * len(events)
+    tops = alternatives(choices.log_p_rv, asked) if asked else [[]] * len(events)
     for row, (sequence, event) in enumerate(zip(chosen, events, strict=True)):
         count = sequence.sampling.alternatives
         if count is not None:
             event.logprobs, event.sampled_logprobs = [log_p[row]], [log_q[row]]
             event.top = [tops[row][:count]]
-
-
-def _alternatives(log_p_rv: Tensor, count: int) -> list[Alternatives]:
-    values_rk, tokens_rk = log_p_rv.topk(min(count, log_p_rv.shape[-1]), dim=-1)
-    return [
-        list(zip(tokens, values, strict=True))
-        for tokens, values in zip(tokens_rk.tolist(), values_rk.tolist(), strict=True)
-    ]

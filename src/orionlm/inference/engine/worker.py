@@ -20,7 +20,8 @@ from orionlm.errors import UserError
 from orionlm.inference.sampling import Sampling
 
 if TYPE_CHECKING:
-    from orionlm.inference.engine.engine import Engine, Event
+    from orionlm.inference.engine.engine import Engine
+    from orionlm.inference.engine.sample import Event
 
 READ = 1 << 20
 
