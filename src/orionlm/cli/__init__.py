@@ -10,7 +10,24 @@ from typing import Annotated
 
 import typer
 
-from orionlm.cli import claim, complete, doctor, fit, fleet, gain, pace, plan, plateau, report, run, runs, wall
+from orionlm.cli import (
+    ask,
+    chat,
+    claim,
+    complete,
+    doctor,
+    fit,
+    fleet,
+    gain,
+    pace,
+    plan,
+    plateau,
+    report,
+    run,
+    runs,
+    serve,
+    wall,
+)
 from orionlm.cli.failures import guarded
 
 app = typer.Typer(
@@ -30,6 +47,9 @@ pace.register(app)
 fleet.register(app)
 plateau.register(app)
 app.command("complete")(complete.complete)
+app.command("serve")(serve.serve)
+app.command("chat")(chat.chat)
+app.command("ask")(ask.ask)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)
 app.command("doctor")(doctor.doctor)
@@ -56,6 +76,7 @@ def _orion(
     Begin here:
       orion run quickstart         real text to a forecast that is checked, in minutes
       orion plan day               what eight chips and a day can buy
+      orion chat runs/quickstart   talk to what the quickstart trained
       orion doctor                 what this machine lacks
     """
     if context.invoked_subcommand is None:

@@ -24,27 +24,13 @@ def complete(
       orion complete runs/quickstart "def "
       orion complete runs/quickstart/artifacts/run "import " --temperature 0
     """
+    from orionlm.cli.checkpoints import find_checkpoint
     from orionlm.cli.output import print_json
     from orionlm.inference.complete import complete as continued
 
-    path = _checkpoint(checkpoint)
+    path = find_checkpoint(checkpoint)
     text = continued(path, prompt, max_tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
     if as_json:
         print_json({"checkpoint": str(path), "prompt": prompt, "completion": text})
     else:
         print(prompt + text)
-
-
-def _checkpoint(path: Path) -> Path:
-    """`path` itself, or the one checkpoint that the run at `path` trained."""
-    if not (path / "artifacts").is_dir():
-        return path
-    from orionlm.artifact import MANIFEST, open_artifact
-    from orionlm.errors import UserError
-
-    artifacts = [open_artifact(found.parent, verify=False) for found in sorted(path.glob(f"artifacts/*/{MANIFEST}"))]
-    trained = [artifact.path for artifact in artifacts if artifact.kind == "train" and not artifact.path.suffix]
-    if len(trained) == 1:
-        return trained[0]
-    found = f"has several checkpoints: {', '.join(map(str, trained))}" if trained else "has no checkpoint yet"
-    raise UserError(f"{path}: this run {found}; name one")

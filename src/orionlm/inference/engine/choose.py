@@ -43,7 +43,8 @@ def choose(logits_rv: Tensor, draws: Draws, log_probabilities: bool) -> Choices:
         row_d = torch.from_numpy(drawn).to(logits_rv.device)
         log_q_dv = distribution(logits_rv[row_d], Draws(*(getattr(draws, name)[drawn] for name in _FIELDS)))
         # The inverse of the cumulative distribution: a token of probability 0 has no width to be hit.
-        mass_dv = log_q_dv.exp().cumsum(-1, dtype=torch.float64)
+        # A draw of 53 bits cannot tell below e^-40 from 0, and denormal numbers are slow.
+        mass_dv = log_q_dv.masked_fill(log_q_dv < -40, -torch.inf).exp().cumsum(-1, dtype=torch.float64)
         target_d1 = torch.from_numpy(draws.uniform_r[drawn]).to(mass_dv)[:, None] * mass_dv[:, -1:]
         # Rounding may put the target on the very end, past the last token that has a width.
         target_d1 = torch.minimum(target_d1, torch.nextafter(mass_dv[:, -1:], torch.zeros_like(target_d1)))

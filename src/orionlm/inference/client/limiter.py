@@ -1,0 +1,75 @@
+"""How many requests at once, and when again? Additive increase, multiplicative decrease; Retry-After is obeyed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+START = 8
+DECREASE = 0.7
+LONGEST_WAIT = 120.0
+
+
+class Limiter:
+    """The number of requests that may be in flight, between 1 and `ceiling`.
+
+    It grows by one for each answer until the server first pushes back (slow start), then by one for each window of
+    answers; a push-back takes it to 0.7 of itself, once a round trip (Chiu & Jain 1989; Jacobson 1988).
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self.paused_until = 0.0
+        self._window = float(min(START, ceiling))
+        self._slow_start = True
+        self._decreased = float("-inf")
+
+    @property
+    def limit(self) -> int:
+        return int(self._window)
+
+    def succeeded(self) -> None:
+        self._window = min(self.ceiling, self._window + (1.0 if self._slow_start else 1.0 / self._window))
+
+    def pushed_back(self, sent: float, now: float) -> None:
+        """A 429, 503 or time-out to a request sent at `sent`; of those sent before the last decrease it says nothing
+        new."""
+        self._slow_start = False
+        if sent > self._decreased:
+            self._window = max(1.0, self._window * DECREASE)
+            self._decreased = now
+
+    def pause(self, until: float) -> None:
+        """Send nothing before `until`: the server said when it will listen again."""
+        self.paused_until = max(self.paused_until, until)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait as the server asked, at most LONGEST_WAIT; None if it did not say."""
+    wait = _number(headers.get("retry-after-ms"))
+    if wait is not None:
+        wait /= 1000
+    else:
+        given = headers.get("Retry-After")
+        wait = _number(given)
+        if wait is None and given:
+            try:
+                wait = parsedate_to_datetime(given).timestamp() - time.time()
+            except (ValueError, TypeError, OverflowError):
+                return None
+    return None if wait is None else min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def backoff(attempt: int, base: float, longest: float = 60.0) -> float:
+    """Seconds before attempt `attempt` + 1: exponential, with full jitter (Brooker 2015)."""
+    return random.uniform(0, min(longest, base * 2 ** min(attempt - 1, 30)))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and value == value else None
