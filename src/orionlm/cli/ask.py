@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -123,12 +122,16 @@ class _Stopping:
     """Ctrl-C or SIGTERM: nothing new is sent, what is in flight has GRACE_SECONDS; at the second, none."""
 
     def __init__(self, progress: Progress | None = None) -> None:
+        import asyncio
+
         self.number = 0
         self.client: Client | None = None
         self.progress = progress
         self.task = asyncio.current_task()
 
     def heard(self, number: int) -> None:
+        import asyncio
+
         again, self.number = bool(self.number), number
         if self.client is None:
             if self.task:
@@ -145,6 +148,8 @@ class _Stopping:
 
 
 def _run(main: Callable[[_Stopping], Awaitable[dict[str, Any]]], directory: Path) -> dict[str, Any]:
+    import asyncio
+
     from orionlm.cli.failures import Stopped
 
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
@@ -265,6 +270,8 @@ async def _by_calls(
     stopping: _Stopping,
     total: int,
 ) -> Tally:
+    import asyncio
+
     from orionlm.inference.client.asking import Pace
     from orionlm.inference.client.client import Client
 

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from orionlm.inference.client.limiter import backoff
 from orionlm.inference.client.request import Request
 from orionlm.inference.client.response import Answer, error_line
 from orionlm.inference.client.store import Statement, Store
-from orionlm.inference.client.transport import Outcome, judge
+from orionlm.inference.client.transport import Outcome, bought, failed, judge, without
 
 MOST_ROWS = 50_000
 MOST_BYTES = 200_000_000
@@ -279,21 +278,16 @@ class Batches:
             return  # imported before a kill, or none of ours
         call, max_tokens, tokens, nanodollars, flops, text = rows[0]
         reserved, asked = Amount(tokens, nanodollars, int(flops)), json.loads(text)
-        model, revision = asked["model"], asked["revision"]
-        answer = Answer(key, max_tokens, status=outcome.status, attempts=1, model=model, revision=revision)
+        model = asked["model"]
+        row = Answer(key, max_tokens, attempts=1, model=model, revision=asked["revision"])
         if outcome.said is None:
-            failure = replace(
-                answer,
-                error=self.endpoint.without_key(outcome.error),
-                permanent=outcome.permanent,
-                excerpt=self.endpoint.without_key(outcome.body[:20_000].decode(errors="replace")),
-            )
+            failure = failed(row, outcome, self.endpoint.key)
             self.tally.failed += 1
             self.tally.lost += outcome.billed
             (self.budget.lose if outcome.billed else self.budget.release)(reserved)
             await (self.store.lose if outcome.billed else self.store.release)(call, failure)
             return
-        said, usage = outcome.said, outcome.said.usage
+        usage = outcome.said.usage
         actual = self.budget.tariff.cost(model, usage, batch=True) if usage else reserved
         if not self.budget.settle(reserved, actual):
             self.tally.warning = "the provider billed more tokens for a row than could be"
@@ -301,21 +295,7 @@ class Batches:
         if usage:
             self.tally.prompt_tokens += usage.prompt_tokens
             self.tally.completion_tokens += usage.completion_tokens
-        await self.store.settle(
-            call,
-            actual,
-            replace(
-                answer,
-                body=outcome.body,
-                finish=said.finish,
-                prompt_tokens=usage.prompt_tokens if usage else None,
-                completion_tokens=usage.completion_tokens if usage else None,
-                nanodollars=actual.nanodollars if self.budget.tariff.price(model) else None,
-                flops=float(actual.flops) if model in self.budget.tariff.flops_per_token else None,
-                model=said.model or model,
-                revision=revision or "/".join(["unpinned", *filter(None, (said.model, said.fingerprint))]),
-            ),
-        )
+        await self.store.settle(call, actual, bought(row, outcome, actual, self.budget.tariff, self.endpoint.key))
 
     # HTTP
 
@@ -342,7 +322,7 @@ class Batches:
             return document
         if status in (200, 408, 409, 429) or status >= 500:
             raise _Again(f"HTTP {status}" if status != 200 else "an answer that is no JSON object")
-        said = self.endpoint.without_key(error_line(document)) or "does this server take batch files?"
+        said = without(self.endpoint.key, error_line(document)) or "does this server take batch files?"
         raise UserError(f"{self.endpoint.url}{path.partition('?')[0]}: HTTP {status}: {said}")
 
 

@@ -19,9 +19,9 @@ from orionlm.inference.client.budget import Amount, Budget
 from orionlm.inference.client.endpoint import Endpoint
 from orionlm.inference.client.limiter import Limiter, backoff
 from orionlm.inference.client.request import Request
-from orionlm.inference.client.response import Answer
+from orionlm.inference.client.response import Answer, Usage
 from orionlm.inference.client.store import Store
-from orionlm.inference.client.transport import Outcome, send
+from orionlm.inference.client.transport import Outcome, bought, failed, send, without
 
 LEAST_SECONDS = 1.0  # a request with less time than this would be paid for and thrown away
 HOPELESS = 10  # answers in a row that say no request can succeed, before the first that did
@@ -368,23 +368,8 @@ class Client:
         usage = said.usage
         actual = self.budget.tariff.cost(request.model, usage) if usage else reserved
         covered = self.budget.settle(reserved, actual)
-        tariff = self.budget.tariff
-        answer = Answer(
-            request.key,
-            request.max_tokens,
-            body=self._keyless(outcome.body),
-            finish=said.finish,
-            status=outcome.status,
-            attempts=job.calls,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            nanodollars=actual.nanodollars if tariff.price(request.model) else None,
-            flops=float(actual.flops) if request.model in tariff.flops_per_token else None,
-            model=said.model or request.model,
-            revision=request.revision or "/".join(["unpinned", *filter(None, (said.model, said.fingerprint))]),
-            session=self.store.session,
-        )
-        if not covered:
+        answer = bought(self._row(job), outcome, actual, self.budget.tariff, self.endpoint.key)
+        if usage and not covered:
             self._overrun(request, usage)
         await self.store.settle(call, actual, answer)
         self._hopeless = -1
@@ -394,7 +379,7 @@ class Client:
         self.tally.completion_tokens += answer.completion_tokens or 0
         self._resolve(job, answer)
 
-    def _overrun(self, request: Request, usage: Any) -> None:
+    def _overrun(self, request: Request, usage: Usage) -> None:
         line = (
             f"the server billed {usage.prompt_tokens} + {usage.completion_tokens} tokens where at most "
             f"{request.most_prompt_tokens} + {request.max_tokens} could be"
@@ -413,10 +398,8 @@ class Client:
         account = self.store.lose if outcome.billed else self.store.release
         if outcome.pushed_back:
             self.tally.pushed_back += 1
-            self.limiter.pushed_back(began, now)
+            self.limiter.pushed_back(began, now, outcome.wait if outcome.status == 429 and outcome.retry else None)
         asked_to_wait = outcome.status == 429 and outcome.wait is not None
-        if asked_to_wait and outcome.retry:
-            self.limiter.pause(now + (outcome.wait or 0.0))
         if not asked_to_wait or now - (job.first_sent or began) > self.patience:
             job.tries += 1
         if outcome.retry and job.tries < self.tries and not self.tally.stopped_by and not self._closed:
@@ -429,26 +412,22 @@ class Client:
         if outcome.hopeless and self._hopeless >= 0:
             self._hopeless += 1
             if self._hopeless == HOPELESS:
-                self.stop(f"{HOPELESS} answers in a row: {self.endpoint.without_key(outcome.error)}")
-        failure = Answer(
-            job.request.key,
-            job.request.max_tokens,
-            error=self.endpoint.without_key(outcome.error),
-            status=outcome.status,
-            permanent=outcome.permanent,
-            excerpt=self.endpoint.without_key(outcome.body[:20_000].decode(errors="replace")),
-            attempts=job.calls,
-            model=job.request.model,
-            revision=job.request.revision,
-            session=self.store.session,
-        )
+                self.stop(f"{HOPELESS} answers in a row: {without(self.endpoint.key, outcome.error)}")
+        failure = failed(self._row(job), outcome, self.endpoint.key)
         await account(call, failure)
         self.tally.failed += 1
         self._resolve(job, failure)
 
-    def _keyless(self, body: bytes) -> bytes:
-        key = self.endpoint.key.encode()
-        return body.replace(key, b"[key]") if key else body
+    def _row(self, job: _Job) -> Answer:
+        request = job.request
+        return Answer(
+            request.key,
+            request.max_tokens,
+            attempts=job.calls,
+            model=request.model,
+            revision=request.revision,
+            session=self.store.session,
+        )
 
 
 async def _stream(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:

@@ -87,10 +87,6 @@ class Endpoint:
             trust_env=not _own(urlsplit(self.url).hostname or ""),
         )
 
-    def without_key(self, text: str) -> str:
-        """`text`, should a server have sent the key back in it."""
-        return text.replace(self.key, "[key]") if self.key else text
-
     async def models(self) -> list[Model]:
         """What is there; raises UserError where there is no such server."""
         async with self.session() as session:

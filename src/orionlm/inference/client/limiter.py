@@ -9,14 +9,17 @@ from email.utils import parsedate_to_datetime
 
 START = 8
 DECREASE = 0.7
+MEMORY = 32  # outcomes over which push-backs are counted
+CROWDED = 0.25  # the share of them above which they are about the load, and not about single requests
 LONGEST_WAIT = 120.0
 
 
 class Limiter:
     """The number of requests that may be in flight, between 1 and `ceiling`.
 
-    It grows by one for each answer until the server first pushes back (slow start), then by one for each window of
-    answers; a push-back takes it to 0.7 of itself, once a round trip (Chiu & Jain 1989; Jacobson 1988).
+    It grows by one for each answer until the server is first crowded (slow start), then by one for each window of
+    answers; being crowded takes it to 0.7 of itself, once a round trip (Chiu & Jain 1989; Jacobson 1988). Servers also
+    push single requests back whatever the load: few such are no sign, or the window would stay small for good.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -25,25 +28,32 @@ class Limiter:
         self._window = float(min(START, ceiling))
         self._slow_start = True
         self._decreased = float("-inf")
+        self._seen, self._share = 0, 0.0
 
     @property
     def limit(self) -> int:
         return int(self._window)
 
     def succeeded(self) -> None:
+        self._count(0.0)
         self._window = min(self.ceiling, self._window + (1.0 if self._slow_start else 1.0 / self._window))
 
-    def pushed_back(self, sent: float, now: float) -> None:
+    def pushed_back(self, sent: float, now: float, wait: float | None = None) -> None:
         """A 429, 503 or time-out to a request sent at `sent`; of those sent before the last decrease it says nothing
-        new."""
+        new. Where the server is crowded and said to `wait`, nothing is sent before."""
+        self._count(1.0)
+        if self._share <= CROWDED:
+            return
         self._slow_start = False
         if sent > self._decreased:
             self._window = max(1.0, self._window * DECREASE)
             self._decreased = now
+        if wait is not None:
+            self.paused_until = max(self.paused_until, now + wait)
 
-    def pause(self, until: float) -> None:
-        """Send nothing before `until`: the server said when it will listen again."""
-        self.paused_until = max(self.paused_until, until)
+    def _count(self, outcome: float) -> None:
+        self._seen = min(self._seen + 1, MEMORY)
+        self._share += (outcome - self._share) / self._seen
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
+from orionlm.inference.client.budget import Amount, Tariff
 from orionlm.inference.client.limiter import retry_after
-from orionlm.inference.client.response import Malformed, Said, error_code, error_line, parse
+from orionlm.inference.client.response import Answer, Malformed, Said, error_code, error_line, parse
 
 LARGEST_BODY = 64 << 20
 CONNECT_SECONDS = 30.0
@@ -34,6 +35,40 @@ class Outcome:
     pushed_back: bool = False
     hopeless: bool = False
     wait: float | None = None
+
+
+def bought(base: Answer, outcome: Outcome, actual: Amount, tariff: Tariff, key: str) -> Answer:
+    """`base` with what was said and what it cost; the API key is cut out, should the server have sent it back."""
+    said = outcome.said
+    assert said is not None
+    usage = said.usage
+    return replace(
+        base,
+        body=outcome.body.replace(key.encode(), b"[key]") if key else outcome.body,
+        finish=said.finish,
+        status=outcome.status,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        nanodollars=actual.nanodollars if tariff.price(base.model) else None,
+        flops=float(actual.flops) if base.model in tariff.flops_per_token else None,
+        model=said.model or base.model,
+        revision=base.revision or "/".join(["unpinned", *filter(None, (said.model, said.fingerprint))]),
+    )
+
+
+def failed(base: Answer, outcome: Outcome, key: str) -> Answer:
+    """`base` with why there is no answer."""
+    return replace(
+        base,
+        error=without(key, outcome.error),
+        status=outcome.status,
+        permanent=outcome.permanent,
+        excerpt=without(key, outcome.body[:20_000].decode(errors="replace")),
+    )
+
+
+def without(key: str, text: str) -> str:
+    return text.replace(key, "[key]") if key else text
 
 
 async def send(
