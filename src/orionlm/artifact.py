@@ -108,7 +108,7 @@ def publish(
         leftover.unlink()
     names = _files(partial)
     for name in names:
-        _fsync(partial / name)
+        fsync(partial / name)
     manifest: dict[str, Any] = {
         "kind": kind,
         "schema": SCHEMA,
@@ -128,10 +128,10 @@ def finish_publication(partial: Path, final: Path) -> Artifact:
     """The last steps of `publish`, for a partial whose manifest is written; safe to repeat after a kill."""
     shutil.rmtree(partial / WORK, ignore_errors=True)
     for directory in sorted((path for path in partial.rglob("*") if path.is_dir()), reverse=True):
-        _fsync(directory)
-    _fsync(partial)
+        fsync(directory)
+    fsync(partial)
     os.rename(partial, final)
-    _fsync(final.parent)
+    fsync(final.parent)
     return open_artifact(final, verify=False)
 
 
@@ -152,7 +152,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
 def file_digest(path: Path) -> str:
@@ -182,7 +182,8 @@ def _files(root: Path) -> list[str]:
     return names
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """What was written to this file, or which names this directory holds, is on disk on return."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -99,6 +100,16 @@ def test_a_second_run_buys_nothing_and_more_length_only_what_was_cut(tmp_path, p
     entries = Ledger(tmp_path / "o.store" / "ledger.jsonl").entries()
     assert sum(entry.tokens for entry in entries) == told["spent_in_all"]["tokens"]
     assert {entry.purpose for entry in entries} == {"teacher"}
+
+
+def test_a_kill_between_the_ledgers_entry_and_the_stores_word_for_it_writes_no_entry_twice(tmp_path, prompts, url):
+    asked(prompts, url, tmp_path / "o.jsonl", "--max-tokens", 20)
+    with sqlite3.connect(tmp_path / "o.store" / "requests.sqlite") as store:
+        store.execute("UPDATE sessions SET recorded = 0")
+    store.close()
+    told = asked(prompts, url, tmp_path / "o.jsonl", "--max-tokens", 64)
+    entries = Ledger(tmp_path / "o.store" / "ledger.jsonl").entries()
+    assert len(entries) == 2 and sum(entry.tokens for entry in entries) == told["spent_in_all"]["tokens"]
 
 
 def test_all_answered_is_exit_code_zero(tmp_path, url):
@@ -230,3 +241,16 @@ def test_a_checkpoint_that_cannot_be_served_says_why(tmp_path, prompts, monkeypa
     (tmp_path / "checkpoint").mkdir()
     error = run(prompts, "--model", tmp_path / "checkpoint", "--out", tmp_path / "o.jsonl").exception
     assert isinstance(error, UserError) and "cannot be served: checkpoint: no tokenizer.json" in str(error)
+
+
+def test_prompts_are_not_overwritten_by_their_answers(prompts, url):
+    before = prompts.read_bytes()
+    with pytest.raises(UserError, match="the prompts themselves"):
+        ask_of(prompts, url, prompts)
+    assert prompts.read_bytes() == before
+
+
+def ask_of(prompts: Path, url: str, out: Path) -> None:
+    result = run(prompts, "--model", url, "--out", out)
+    assert result.exception
+    raise result.exception

@@ -5,7 +5,9 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,7 @@ def test_what_cannot_be_served_is_one_line(environment, checkpoint, tmp_path):
         (tmp_path / "bare" / name).write_bytes((checkpoint / name).read_bytes())
     assert "no tokenizer.json" in refused(orion(environment, "serve", str(tmp_path / "bare")))
     assert "NO_SUCH" in refused(orion(environment, "serve", str(checkpoint), "--api-key-env", "NO_SUCH"))
+    assert "cpu or cuda" in refused(orion(environment, "serve", str(checkpoint), "--device", "tpu"))
     assert "--drain" in refused(orion(environment, "serve", str(checkpoint), "--drain", "nan"))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -102,7 +105,7 @@ def test_a_chat_with_a_server_remembers_and_is_interrupted_without_ending(enviro
         assert "401" in refused(orion(environment, "chat", server.url))
         keyed = environment | {"THEIRS": "sk-1"}
         asked = ["chat", server.url, "--api-key-env", "THEIRS", "--system", "S", "--temperature", "0"]
-        assert "tiny" in refused(orion(keyed, *asked, "--model", "other"))
+        assert "tiny" in refused(orion(keyed, *asked, "--model-name", "other"))
         done = orion(keyed, *asked, "--max-tokens", "4", "--json", stdin="a\na\n/reset\na\n")
         first, second, third = (json.loads(line) for line in done.stdout.splitlines())
         assert second["usage"]["prompt_tokens"] > first["usage"]["prompt_tokens"] == third["usage"]["prompt_tokens"]
@@ -124,3 +127,27 @@ def test_a_chat_with_a_server_remembers_and_is_interrupted_without_ending(enviro
         assert interrupted["message"] == "go on" and interrupted["finish_reason"] in ("interrupted", "stop")
         out, _ = talking.communicate("/exit\n", timeout=10)
         assert out == "" and talking.returncode == 0
+
+
+def test_a_chat_with_what_is_no_model_server_is_one_line(environment):
+    class Odd(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(b'{"data": []}' if "none" in self.path else b'{"data": [{"id": "m"}]}')
+
+        def do_POST(self) -> None:
+            self.answer(b"data: nonsense\n\n")
+
+        def answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Odd) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert "does not list any" in refused(orion(environment, "chat", f"{url}/none/v1", stdin="a\n"))
+        assert "no stream of a chat" in refused(orion(environment, "chat", url, stdin="a\n"))
+        server.shutdown()

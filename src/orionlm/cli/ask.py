@@ -76,6 +76,8 @@ def ask(
       orion ask prompts.jsonl --model http://127.0.0.1:8000/v1 --out answers.jsonl --samples 4 --max-tokens 512
       orion ask prompts.jsonl --model https://api.openai.com/v1 --model-name gpt-4o-mini --max-dollars 2 --out a.parquet
     """
+    options = dict(locals())
+
     from orionlm.errors import UserError
     from orionlm.inference.client.asking import survey
     from orionlm.inference.client.budget import Limits
@@ -86,12 +88,13 @@ def ask(
     from orionlm.progress import Progress
     from orionlm.settings import nearest
 
-    options = dict(locals())
     sampling = Sampling(max_tokens, temperature, top_p, stop=tuple(stop or ()), seed=seed)
     if purpose not in PURPOSES:
         raise UserError(f"--purpose {purpose}: {nearest(purpose, PURPOSES)}")
     check_readable(prompts)
     check_writable(out)
+    if out.resolve() == prompts.resolve():
+        raise UserError(f"--out {out}: the prompts themselves; give the responses a file of their own")
     _check_model(model)
     limits = Limits(max_dollars, max_tokens_total, max_flops, max_seconds)
     price_list = PriceList.read(prices)

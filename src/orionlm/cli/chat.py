@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
     from aiohttp.client import _RequestContextManager
 
+    from orionlm.inference.client.endpoint import Endpoint
+
 HINT = "/reset forgets the conversation, /exit or Ctrl-D ends it, Ctrl-C stops a reply"
 
 
@@ -24,9 +26,10 @@ def chat(
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")] = 0.8,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="At most so many tokens a reply.")] = None,
-    model: Annotated[str | None, typer.Option(help="Which of a server's models.  [default: its first]")] = None,
+    model_name: Annotated[str | None, typer.Option(help="Which model there.  [default: the only one]")] = None,
     api_key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Send the key in this environment variable to the server.")
+        str | None,
+        typer.Option(metavar="NAME", help="Variable with the API key.  [default: OPENAI_API_KEY, for OpenAI only]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a reply.")] = False,
 ) -> None:
@@ -43,9 +46,6 @@ def chat(
     import asyncio
     import signal
 
-    from orionlm.cli.serve import key
-
-    secret = key(api_key_env)
     asked = {"temperature": temperature} | ({} if max_tokens is None else {"max_tokens": max_tokens})
     # The runner turns Ctrl-C into an end of the reply that runs; elsewhere it is a KeyboardInterrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,7 +53,7 @@ def chat(
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
             try:
-                conversation = runner.run(_open(stack, target, model, secret, asked, system))
+                conversation = runner.run(_open(stack, target, model_name, api_key_env, asked, system))
                 _talk(runner, conversation, as_json)
             finally:
                 runner.run(stack.aclose())
@@ -123,9 +123,11 @@ def _ignore(text: str) -> None:
 class Conversation:
     """What was said so far, and how the next reply is got."""
 
-    def __init__(self, session: ClientSession, url: str, model: str, asked: dict[str, Any], system: str | None) -> None:
+    def __init__(
+        self, session: ClientSession, endpoint: Endpoint, model: str, asked: dict[str, Any], system: str | None
+    ) -> None:
         self.session = session
-        self.url = url
+        self.endpoint = endpoint
         self.model = model
         self.asked = asked
         self.first = [{"role": "system", "content": system}] if system else []
@@ -153,6 +155,9 @@ class Conversation:
         except UserError:
             self.messages.pop()
             raise
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.messages.pop()
+            raise UserError(f"{self.endpoint.url}: no stream of a chat's chunks; is a model server there?") from None
         return self._said(finish, usage)
 
     async def interrupted(self) -> dict[str, Any]:
@@ -172,10 +177,12 @@ class Conversation:
 
         from orionlm.errors import UserError
 
+        url = self.endpoint.url
         body = {"model": self.model, "messages": self.messages, "stream": True, **self.asked}
         body["stream_options"] = {"include_usage": True}
+        post = self.session.post(f"{url}/chat/completions", json=body, headers=self.endpoint.headers)
         done = False
-        async with _answered(self.session.post(f"{self.url}/chat/completions", json=body), self.url) as response:
+        async with _answered(post, url) as response:
             async for line in response.content:
                 if line.strip() == b"data: [DONE]":
                     done = True
@@ -189,31 +196,27 @@ class Conversation:
 
 
 async def _open(
-    stack: AsyncExitStack, target: str, model: str | None, key: str | None, asked: dict[str, Any], system: str | None
+    stack: AsyncExitStack,
+    target: str,
+    model_name: str | None,
+    api_key_env: str | None,
+    asked: dict[str, Any],
+    system: str | None,
 ) -> Conversation:
     """A conversation with the server at a URL, or with one started here for a checkpoint."""
-    import aiohttp
+    from orionlm.inference.client.endpoint import Endpoint
 
-    from orionlm.errors import UserError
-
-    if target.startswith(("http://", "https://")):
-        url = target.rstrip("/")
+    if "://" in target:
+        endpoint = Endpoint.at(target, api_key_env)
     else:
         from orionlm.cli.checkpoints import find_checkpoint
         from orionlm.inference.server.run import Settings, serving
         from orionlm.progress import Progress
 
         settings = Settings(find_checkpoint(Path(target)), port=0)
-        url = (await stack.enter_async_context(serving(settings, say=Progress().say))).url
-    url = url if url.endswith("/v1") else f"{url}/v1"
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-    session = await stack.enter_async_context(aiohttp.ClientSession(headers=headers, timeout=timeout))
-    async with _answered(session.get(f"{url}/models"), url) as response:
-        names = [found["id"] for found in (await response.json())["data"]]
-    if model is not None and model not in names:
-        raise UserError(f"--model {model}: {url} has {', '.join(names)}")
-    return Conversation(session, url, model or names[0], asked, system)
+        endpoint = Endpoint.at((await stack.enter_async_context(serving(settings, say=Progress().say))).url)
+    model = await endpoint.choose(model_name)
+    return Conversation(await stack.enter_async_context(endpoint.session()), endpoint, model.name, asked, system)
 
 
 @asynccontextmanager

@@ -23,11 +23,11 @@ def complete(
         raise UserError("prompt: not UTF-8 text; give it in UTF-8") from None
     loaded = load_engine(checkpoint, slots=1)
     engine, context = loaded.engine, loaded.shape.context
-    if engine.end is None:
+    if not engine.ends:
         raise UserError(
             f"{checkpoint}: no end of text in its configuration or tokenizer; name eos_token_id in config.json"
         )
-    ids = loaded.tokenizer.encode(prompt, add_special_tokens=False).ids or [engine.end]
+    ids = loaded.tokenizer.encode(prompt, add_special_tokens=False).ids or [engine.ends[0]]
     given = len(ids)
     while True:
         # A full context is cut to its later half, which is read again, and the text goes on from there.
@@ -37,4 +37,4 @@ def complete(
         [[answer]] = engine.answers([window], asked)
         ids += answer.tokens
         if answer.finish == "stop" or len(ids) == given + max_tokens:
-            return loaded.tokenizer.decode([token for token in ids[given:] if token != engine.end])
+            return loaded.tokenizer.decode([token for token in ids[given:] if token not in engine.ends])

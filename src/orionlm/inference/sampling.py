@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -12,6 +11,7 @@ from orionlm.errors import UserError
 MOST_SAMPLES = 128
 MOST_STOPS = 16
 MOST_ALTERNATIVES = 20
+MOST_COUNT = 2**31 - 1  # of tokens, anywhere: what engines and stores can hold
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Sampling:
     ignore_end: bool = False
 
     def __post_init__(self) -> None:
-        _whole("max_tokens", self.max_tokens, 0, None)
+        _whole("max_tokens", self.max_tokens, 0, MOST_COUNT)
         _between("temperature", self.temperature, 0, 100)
         _between("top_p", self.top_p, 0, 1)
-        _whole("top_k", self.top_k, 0, None)
+        _whole("top_k", self.top_k, 0, MOST_COUNT)
         _between("min_p", self.min_p, 0, 1)
         _whole("n", self.n, 1, MOST_SAMPLES)
         if self.seed is not None:
@@ -65,14 +65,11 @@ class Sampling:
         return cls(**{**document, "stop": tuple(document.get("stop", ()))})
 
 
-def _whole(name: str, value: Any, low: int, high: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise UserError(f"{name} = {value!r}: give a whole number, {bounds}")
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UserError(f"{name} = {value!r}: give a whole number, between {low} and {high}")
 
 
 def _between(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f"{name} = {value!r}: give a number between {low} and {high}")
-    if not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:  # or NaN
         raise UserError(f"{name} = {value!r}: give a number between {low} and {high}")

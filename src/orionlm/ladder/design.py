@@ -19,7 +19,8 @@ SHARE_ADVICE = (0.1, 0.5)
 
 
 class LadderSettings(BaseModel):
-    """`largest_flops` is the dial: training FLOPs of the largest point. `widths` replaces the derived sizes."""
+    """`largest_flops` is the dial: training FLOPs of the largest point. `widths` replaces the derived sizes.
+    `keep_models` keeps the finished model of every point, 4 bytes a parameter, for evaluations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,6 +28,7 @@ class LadderSettings(BaseModel):
     widths: tuple[int, ...] | None = None
     branches: tuple[float, ...] = BRANCHES
     validation_tokens: int = Field(default=131_072, ge=1)
+    keep_models: bool = False
     training: TrainingSettings = TrainingSettings()
 
 

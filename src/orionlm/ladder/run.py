@@ -41,7 +41,6 @@ class Settings(BaseModel):
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Train, measure, and write the checkpoint, `result.json` and `metrics.jsonl`."""
     from orionlm.data.shards import TokenSet
-    from orionlm.model import checkpoint
     from orionlm.train.execution import choose
     from orionlm.train.trajectory import train
 
@@ -55,10 +54,18 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         trainer, points, curve = train(
             trajectory, tokens, out / "work", context, execution, lambda t: measure(t, windows, context), task
         )
-    checkpoint.save(out, trainer.masters, trajectory.shape, tokens.eot)
-    write_text(out / checkpoint.TOKENIZER, tokens_artifact.file("tokenizer.json").read_text(encoding="utf-8"))
+    save_beside_tokenizer(out, trainer, tokens_artifact, tokens.eot)
     write_text(out / "metrics.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve))
     write_json(out / "result.json", {"steps": trajectory.branches[0]} | points[0])
+
+
+def save_beside_tokenizer(folder: Path, trainer: Trainer, tokens: Artifact, eot: int) -> None:
+    """The model as a checkpoint that can be loaded, evaluated and served by itself."""
+    from orionlm.model import checkpoint
+
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(folder, trainer.masters, trainer.shape, eot)
+    write_text(folder / checkpoint.TOKENIZER, tokens.file("tokenizer.json").read_text(encoding="utf-8"))
 
 
 def plan_run(settings: Settings, vocabulary: int, seed: int, forecast: dict[str, Any] | None) -> Trajectory:

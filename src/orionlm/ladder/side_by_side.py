@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionlm.artifact import open_artifact
-from orionlm.ladder.run import measure, validation
+from orionlm.ladder.run import measure, save_beside_tokenizer, validation
 from orionlm.processes import pool
 from orionlm.progress import Progress
 from orionlm.train.trajectory import Trajectory
@@ -20,6 +20,7 @@ from orionlm.train.trajectory import Trajectory
 if TYPE_CHECKING:
     from orionlm.recipe.context import Context
     from orionlm.train.execution import Execution
+    from orionlm.train.trainer import Trainer
 
 POLL_SECONDS = 0.5
 Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]
@@ -27,11 +28,13 @@ Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Job:
-    """One rung and where it works: all that a worker needs, and that can be sent to one."""
+    """One rung and where it works: all that a worker needs, and that can be sent to one. Finished models are kept in
+    `models`, one folder a branch in their order, unless it is None."""
 
     rung: Trajectory
     tokens: Path
     work: Path
+    models: Path | None
     validation_tokens: int
     execution: Execution
     stage: str
@@ -99,10 +102,16 @@ def _train(job: Job) -> Trained:
         job.stage, job.rung.seed, job.run_dir, Progress(quiet=True), job.dollars_per_hour, job.price_source
     )
     tokens = TokenSet.open(job.tokens, "train")
-    windows = validation(open_artifact(job.tokens, verify=False), job.rung.settings.context, job.validation_tokens)
+    artifact = open_artifact(job.tokens, verify=False)
+    windows = validation(artifact, job.rung.settings.context, job.validation_tokens)
+
+    def keep_and_measure(trainer: Trainer) -> dict[str, Any]:
+        if job.models is not None:
+            folder = job.models / f"{job.rung.name}-{job.rung.branches.index(trainer.step)}"
+            save_beside_tokenizer(folder, trainer, artifact, tokens.eot)
+        return measure(trainer, windows, context)
+
     relay: Any = _Relay(job.rung.name)
-    _, points, curve = train(
-        job.rung, tokens, job.work, context, job.execution, lambda trainer: measure(trainer, windows, context), relay
-    )
+    _, points, curve = train(job.rung, tokens, job.work, context, job.execution, keep_and_measure, relay)
     _said.put((job.rung.name, job.rung.flops, ""))
     return points, curve

@@ -37,8 +37,8 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     # A worker has its share of the machine, and pays that share of its price.
     price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
     jobs = [
-        Job(rung, inputs["tokens"].path, out / "work" / rung.name, settings.validation_tokens, execution,
-            context.stage, context.run_dir, price, context.price_source)
+        Job(rung, inputs["tokens"].path, out / "work" / rung.name, out / "models" if settings.keep_models else None,
+            settings.validation_tokens, execution, context.stage, context.run_dir, price, context.price_source)
         for rung in rungs
     ]  # fmt: skip
     trained = train_rungs(jobs, context, workers)
@@ -61,8 +61,13 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
                     "params": rung.shape.parameters,
                     "flops_per_token": rung.shape.train_flops_per_token(),
                     "branches": [
-                        {"steps": steps, "tokens": steps * rung.settings.batch_tokens, "flops": steps * rung.step_flops}
-                        for steps in rung.branches
+                        {
+                            "steps": steps,
+                            "tokens": steps * rung.settings.batch_tokens,
+                            "flops": steps * rung.step_flops,
+                            **({"model": f"models/{rung.name}-{index}"} if settings.keep_models else {}),
+                        }
+                        for index, steps in enumerate(rung.branches)
                     ],
                 }
                 for rung in rungs

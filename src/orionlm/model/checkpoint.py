@@ -107,7 +107,9 @@ def load(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") 
     try:
         shape = from_config(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: not a readable checkpoint ({error}); restore it or train it again") from None
     model = Transformer(shape)
     if shape.tied:

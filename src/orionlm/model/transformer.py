@@ -45,7 +45,7 @@ class Rotary(nn.Module):
         self.register_buffer("sin_tk", angle_tk.sin(), persistent=False)
 
     def forward(self, x_bthk: Tensor) -> Tensor:
-        """Rotates heads at positions 0 … t."""
+        """Rotates heads at positions 0 … t - 1."""
         cos, sin = self.cos_tk[: x_bthk.shape[1], None], self.sin_tk[: x_bthk.shape[1], None]
         first, second = x_bthk.float().chunk(2, dim=-1)
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x_bthk.dtype)

@@ -178,3 +178,11 @@ def test_any_rows_can_be_read_and_written(tmp_path_factory, rows):
     for name in ("o.parquet", "o.jsonl"):
         assert write_responses(directory / name, columns, (columns.carry(row) for row in found)) == len(rows)
     assert pyarrow.parquet.read_table(directory / "o.parquet").num_rows == len(rows)
+
+
+def test_a_gzip_file_with_a_damaged_middle_is_one_line(tmp_path):
+    whole = bytearray(gzip.compress("".join(json.dumps({"prompt": str(n**5)}) + "\n" for n in range(5000)).encode()))
+    whole[12:40] = b"\xff" * 28
+    (tmp_path / "p.jsonl.gz").write_bytes(whole)
+    with pytest.raises(UserError, match="not a whole gzip file"):
+        list(read_prompts(tmp_path / "p.jsonl.gz"))

@@ -75,7 +75,7 @@ def test_a_prompt_is_never_bounded_below_its_bytes(text):
     size = len(text.encode())
     assert of(Sampling(), text).most_prompt_tokens >= size + 1
     chat = Request("m", messages=({"role": "user", "content": text}, {"role": "user", "content": text}))
-    assert chat.most_prompt_tokens >= 2 * size + 20
+    assert 2 * size + 20 <= chat.most_prompt_tokens <= 4 * size + 200  # quotes are counted as JSON writes them
     assert of(Sampling(), text, prompt_tokens=3).most_prompt_tokens == 3
 
 

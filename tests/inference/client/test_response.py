@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.client.scripted_server import completion
-from orionlm.inference.client.response import Malformed, parse
+from orionlm.inference.client.response import Malformed, error_line, parse
 
 
 def streamed(pieces: list[str], finish: str = "stop", chat: bool = True) -> bytes:
@@ -114,3 +114,28 @@ def test_log_probabilities_of_a_stream_are_joined():
     lines.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
     body = b"".join(b"data: " + json.dumps(line).encode() + b"\n\n" for line in lines) + b"data: [DONE]\n\n"
     assert [item["token"] for item in parse(body).choice["logprobs"]["content"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"model": "m\ud800", "system_fingerprint": "\udfff", "choices": [{"text": "a", "finish_reason": "st\ud800"}]},
+        {"error": {"message": "no \ud800"}},
+    ],
+)
+def test_half_characters_in_what_a_server_says_cannot_reach_the_store(body):
+    raw = json.dumps(body).encode()
+    if "error" in body:
+        error_line(json.loads(raw)).encode()
+    else:
+        said = parse(raw)
+        (said.model + said.fingerprint + said.finish).encode()
+
+
+def test_a_stream_of_odd_shapes_is_read_as_far_as_it_makes_sense():
+    chunks = [
+        {"choices": [{"delta": {"content": "x", "refusal": "a"}, "logprobs": "odd"}]},
+        {"choices": [{"delta": {"refusal": {"a": 1}}, "logprobs": [1], "finish_reason": "stop"}]},
+    ]
+    raw = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    assert parse(raw).text == "x"

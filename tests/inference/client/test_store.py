@@ -44,6 +44,19 @@ def as_if_killed(store: Store, where) -> Store:
     return Store(where)
 
 
+def test_what_no_store_can_hold_is_told_and_nobody_waits_in_vain(tmp_path):
+    async def main() -> None:
+        with Store(tmp_path) as store:
+            for wrong in (Amount(2**70, 0, 0), Amount(1, 2**70, 0)):
+                async with asyncio.timeout(10):
+                    with pytest.raises(OverflowError):
+                        await store.reserve(store.next_call(), asked("a"), wrong)
+                store.failure = None
+            await buy(store, asked("a"), answer(asked("a")))
+
+    asyncio.run(main())
+
+
 def test_an_answer_that_ended_by_itself_serves_under_any_limit(tmp_path):
     async def main() -> None:
         with Store(tmp_path) as store:

@@ -234,12 +234,15 @@ def test_the_end_of_text_ends_an_answer_unless_told_to_go_on():
     model = MODELS[2]
     [[free]] = Engine(model, slots=1).answers([prompt_of(9)], Sampling(max_tokens=20, temperature=0))
     end = free.tokens[7]
-    engine = Engine(model, slots=1, end=end)
+    engine = Engine(model, slots=1, ends=(end,))
     [[ended]] = engine.answers([prompt_of(9)], Sampling(max_tokens=20, temperature=0))
     assert ended.tokens == free.tokens[: free.tokens.index(end) + 1]
     assert ended.finish == "stop"
     [[on]] = engine.answers([prompt_of(9)], Sampling(max_tokens=20, temperature=0, ignore_end=True))
     assert on.tokens == free.tokens
+    spoken = Engine(model, text=TEXT, slots=1, ends=(end,))
+    [[ended]] = spoken.answers([prompt_of(9)], Sampling(max_tokens=20, temperature=0))
+    assert ended.text == b"".join(TEXT[token] for token in ended.tokens[:-1]).decode(), "the end itself has no text"
 
 
 @PASSES

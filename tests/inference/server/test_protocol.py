@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orionlm.errors import UserError
+from orionlm.inference.server.app import no_such_model
 from orionlm.inference.server.errors import ApiError
 from orionlm.inference.server.protocol import Asked, fit, parse_chat, parse_completion
+from orionlm.inference.server.run import bind
 
 SAY = [{"role": "user", "content": "hi"}]
 
@@ -73,6 +76,7 @@ def test_parts_of_text_are_joined():
     [
         (chat, {"temperature": float("nan")}, "temperature"),
         (chat, {"temperature": float("inf")}, "temperature"),
+        (chat, {"temperature": 10**400}, "temperature"),
         (chat, {"temperature": "1"}, "temperature"),
         (chat, {"temperature": True}, "temperature"),
         (chat, {"top_p": 0}, "top_p"),
@@ -179,3 +183,13 @@ def test_what_does_not_fit_the_context_says_by_how_much():
             fit(asked, [[1] * length], 100)
         assert caught.value.code == "context_length_exceeded"
         assert "100 tokens" in caught.value.message and str(length) in caught.value.message
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a\0b"])
+def test_a_host_that_is_no_name_is_one_line(host):
+    with pytest.raises(UserError, match="host = "):
+        bind(host, 0)
+
+
+def test_a_refused_model_name_is_not_sent_back_whole():
+    assert len(no_such_model("n" * 1_000_000).message) < 200

@@ -140,8 +140,12 @@ async def record(store: Store, purpose: str, device: str, budget: Budget, model:
     await store.flush()
     sessions = store.unrecorded()
     price = budget.tariff.price(model)
+    ledger = Ledger(store.directory / "ledger.jsonl")
+    there = {(entry.tokens, entry.flops, entry.seconds) for entry in ledger.entries()}
     for session in sessions:
-        Ledger(store.directory / "ledger.jsonl").record(
+        if (session.spent.tokens, session.spent.flops, session.seconds) in there:
+            continue  # a kill came between its entry and the store's word for it
+        ledger.record(
             "ask",
             purpose,
             device=device,

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from orionlm.artifact import fsync
 from orionlm.errors import UserError
 from orionlm.inference.client.budget import Amount, Budget
 from orionlm.inference.client.client import Tally
@@ -125,6 +126,7 @@ class Batches:
         mark = f"{file.close()[:40]}-{secrets.token_hex(8)}"
         path = self.directory / f"orion-{mark}.jsonl"
         os.replace(file.path, path)
+        fsync(self.directory)
         number = 1 + self.store.rows("SELECT ifnull(max(id), 0) FROM batches")[0][0]
         statements: list[Statement] = [
             ("INSERT INTO batches VALUES (?, ?, ?, ?, 'planned', NULL, NULL)",

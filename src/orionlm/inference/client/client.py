@@ -437,9 +437,7 @@ async def _stream(requests: Iterable[Request] | AsyncIterable[Request]) -> Async
         return
     for number, request in enumerate(requests):
         if number % 64 == 0:
-            await asyncio.sleep(
-                0
-            )  # answers that come in are looked at even while all requests are served from the store
+            await asyncio.sleep(0)  # answers that come in are looked at, too, while the store serves all requests
         yield request
 
 

@@ -26,6 +26,7 @@ OPENAI = "api.openai.com"
 OPENAI_KEY = "OPENAI_API_KEY"
 KEEP_ALIVE = 4.0  # below the 5 s after which uvicorn closes: no request is sent into a closing connection
 STARTING_SECONDS = 300.0
+MOST_FLOPS = 1e18  # of one token; a server that says more is mistaken
 _TAILS = ("/chat/completions", "/completions", "/models")
 
 
@@ -50,15 +51,18 @@ class Endpoint:
     def at(cls, url: str, key_variable: str | None = None) -> Endpoint:
         """The endpoint at a URL as people write it. `key_variable` names the environment variable that holds the key;
         without it a key goes to OpenAI only."""
-        parts = urlsplit(url.strip())
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:  # such as half an IPv6 address
+            parts = urlsplit("")
+        if parts.username or parts.password:
+            raise UserError("the URL holds a password; put the key into an environment variable and name that")
         try:
             host, _ = parts.hostname, parts.port
         except ValueError:
             host = None
         if parts.scheme not in ("http", "https") or not host:
             raise UserError(f"{url!r} is no URL of a server; write it like http://127.0.0.1:8000/v1")
-        if parts.username or parts.password:
-            raise UserError("the URL holds a password; put the key into an environment variable and name that")
         if parts.query or parts.fragment:
             raise UserError("the URL has a ? or # part; give it without, and a key by the name of its variable")
         path = parts.path.rstrip("/")
@@ -201,7 +205,7 @@ def _model(row: dict[str, Any]) -> Model:
     return Model(
         row["id"],
         str(ours.get("revision") or ""),
-        float(flops) if isinstance(flops, (int, float)) and flops > 0 else None,
+        float(flops) if isinstance(flops, (int, float)) and 0 < flops < MOST_FLOPS else None,
         context if isinstance(context, int) else None,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-LARGEST_COUNT = 2**53
+LARGEST_COUNT = 2**31  # of tokens in one call; sums of what more would cost leave a store's whole numbers
 _UNFINISHED = ("error", "cancelled", "abort", "aborted")
 _SAID_OTHERWISE = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 
@@ -96,10 +96,10 @@ def parse(body: bytes) -> Said:
     model, fingerprint = document.get("model"), document.get("system_fingerprint")
     return Said(
         _whole(_text(choice)),
-        finish,
+        _whole(finish),
         _usage(document.get("usage")),
-        model if isinstance(model, str) else "",
-        fingerprint if isinstance(fingerprint, str) else "",
+        _whole(model) if isinstance(model, str) else "",
+        _whole(fingerprint) if isinstance(fingerprint, str) else "",
         choice,
     )
 
@@ -109,7 +109,7 @@ def error_line(document: Any) -> str:
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict):
         error = error.get("message")
-    return " ".join(error.split())[:300] if isinstance(error, str) else ""
+    return _whole(" ".join(error.split())[:300]) if isinstance(error, str) else ""
 
 
 def error_code(document: Any) -> str:
@@ -194,8 +194,10 @@ def _joined(body: bytes) -> dict[str, Any]:
             text.append(piece)
         for name in _SAID_OTHERWISE:
             if delta.get(name):
-                message[name] = message[name] + delta[name] if isinstance(message.get(name), str) else delta[name]
-        for name, values in (choice.get("logprobs") or {}).items():
+                before, more = message.get(name), delta[name]
+                message[name] = before + more if isinstance(before, str) and isinstance(more, str) else more
+        scores = choice.get("logprobs")
+        for name, values in scores.items() if isinstance(scores, dict) else ():
             if isinstance(values, list):
                 logprobs.setdefault(name, []).extend(values)
         finish = choice.get("finish_reason") or finish

@@ -269,7 +269,7 @@ class Store:
     def _commit(self, group: list[Any]) -> BaseException | None:
         try:
             self._transact(group)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # whatever it is: nobody may wait for this thread in vain
             self.failure = _explained(error, self.path)
             if isinstance(self.failure, OSError) and self._lighten():
                 try:

@@ -134,7 +134,7 @@ def _library() -> ctypes.CDLL | None:
     if compiler is None:
         return None
     try:
-        library = ctypes.CDLL(str(_built(compiler)))
+        library = _loaded(compiler)
     except (OSError, subprocess.SubprocessError):
         return None
     for name, arguments in _SIGNATURES.items():
@@ -143,24 +143,38 @@ def _library() -> ctypes.CDLL | None:
     return library
 
 
-def _built(compiler: str) -> Path:
-    """The shared library for this source, compiler and processor: built once, put in place by rename."""
+def _loaded(compiler: str) -> ctypes.CDLL:
+    """The library for this source, compiler and processor: built once, put in place by rename; for this process alone
+    where nothing can be kept."""
+    # What is predefined names the compiler's version and every instruction set it may use.
     target = subprocess.run(
-        [compiler, "-march=native", "-Q", "--help=target"], capture_output=True, timeout=60, check=False
+        [compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, timeout=60, check=True
     ).stdout
-    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=60, check=True).stdout
-    digest = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), target, version, *map(str.encode, FLAGS)])).hexdigest()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orionlm"
+    digest = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), target, *map(str.encode, FLAGS)])).hexdigest()
+    name = f"kernels-{digest[:16]}.so"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="orionlm-"))
-    path = folder / f"kernels-{digest[:16]}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / path.name
-            subprocess.run(
-                [compiler, *FLAGS, str(SOURCE), "-o", str(made)], capture_output=True, timeout=300, check=True
-            )
-            made.replace(path)
+        path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orionlm" / name
+        if not _is_whole(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+                _build(compiler, Path(scratch) / name).replace(path)
+        return ctypes.CDLL(str(path))
+    except (OSError, RuntimeError, subprocess.CalledProcessError):  # RuntimeError: who has no home
+        with tempfile.TemporaryDirectory(prefix="orionlm-") as scratch:
+            return ctypes.CDLL(str(_build(compiler, Path(scratch) / name)))
+
+
+def _build(compiler: str, path: Path) -> Path:
+    """With a digest of itself at its end: to load a library that was cut short kills the process."""
+    subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(path)], capture_output=True, timeout=300, check=True)
+    made = path.read_bytes()
+    path.write_bytes(made + hashlib.sha256(made).digest())
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        made = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(made[:-32]).digest() == made[-32:]

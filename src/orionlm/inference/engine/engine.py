@@ -36,9 +36,9 @@ ROWS = 256  # tokens read in one step at most: more read prompts faster, and let
 class Engine:
     """Answers for many requests at once from one model.
 
-    `text` gives each token's bytes (`text.token_bytes`) and is needed for stop strings and for events with text; `end`
-    is the token that ends a text. `slots` answers grow at once, over a cache of `cache_tokens` tokens (by default as
-    many as all slots can fill, within 4 GiB).
+    `text` gives each token's bytes (`text.token_bytes`) and is needed for stop strings and for events with text; any of
+    `ends` is a token that ends a text. `slots` answers grow at once, over a cache of `cache_tokens` tokens (by default
+    as many as all slots can fill, within 4 GiB).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Engine:
         model: Transformer,
         *,
         text: list[bytes] | None = None,
-        end: int | None = None,
+        ends: tuple[int, ...] = (),
         slots: int = 64,
         cache_tokens: int | None = None,
         rows: int = ROWS,
@@ -66,7 +66,7 @@ class Engine:
             kernels = plain.Kernels(shape, str(self.device), weight.dtype)
         self.exact = kernels.exact
         self.context, self.vocabulary = shape.context, shape.vocabulary
-        self.text, self.end, self.slots = text, end, slots
+        self.text, self.ends, self.slots = text, ends, slots
         self.rows = max(rows, slots)
         a_sequence = -(-shape.context // kernels.page)
         if cache_tokens is None:
@@ -324,9 +324,11 @@ class Engine:
     def _accept(self, sequence: Sample, token: int) -> Event:
         sequence.tokens.append(token)
         sampling, stream = sequence.sampling, sequence.stream
-        finish = None
-        text = stream.push(self.text[token]) if stream and self.text and token < len(self.text) else ""
-        if (stream and stream.stopped) or (token == self.end and not sampling.ignore_end):
+        finish, text = None, ""
+        ended = token in self.ends and not sampling.ignore_end
+        if stream and self.text and token < len(self.text) and not ended:
+            text = stream.push(self.text[token])
+        if ended or (stream and stream.stopped):
             finish = "stop"
         elif len(sequence.tokens) - len(sequence.prompt) == sampling.max_tokens:
             finish = "length"

@@ -30,6 +30,8 @@ class Loaded:
 
 def load_engine(checkpoint: Path, *, slots: int = 64, cache_tokens: int | None = None, device: str = "cpu") -> Loaded:
     """fp32 on a CPU, bf16 on a GPU. Raises UserError for what is missing from the folder, or from the machine."""
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"device = {device}: give cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device = cuda: this machine has none that torch can use; leave --device out")
     path = checkpoint / TOKENIZER
@@ -38,11 +40,26 @@ def load_engine(checkpoint: Path, *, slots: int = 64, cache_tokens: int | None =
         raise UserError(
             f"{checkpoint}: no {TOKENIZER}; put the tokenizer the model was trained with beside its weights"
         )
-    tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
-    end = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8")).get("eos_token_id")
-    if isinstance(end, list):
-        end = end[0] if end else None
-    if end is None:
-        end = tokenizer.token_to_id(END_OF_TEXT)
-    engine = Engine(model, text=token_bytes(tokenizer), end=end, slots=slots, cache_tokens=cache_tokens)
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise UserError(f"{checkpoint}: its weights hold NaN or infinity; restore them, or train it again")
+    try:
+        tokenizer = load_tokenizer(path.read_text(encoding="utf-8"))
+    except Exception as error:  # what the library raises has no class of its own
+        raise UserError(f"{path}: not a tokenizer ({error}); restore it") from None
+    given = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8")).get("eos_token_id")
+    ends = (
+        [tokenizer.token_to_id(END_OF_TEXT)] if given in (None, []) else given if isinstance(given, list) else [given]
+    )
+    for end in ends:
+        if end is not None and (type(end) is not int or not 0 <= end < model.shape.vocabulary):
+            raise UserError(
+                f"{checkpoint / CONFIG}: eos_token_id = {end!r}: give a token id from 0 to {model.shape.vocabulary - 1}"
+            )
+    engine = Engine(
+        model,
+        text=token_bytes(tokenizer),
+        ends=tuple(end for end in ends if end is not None),
+        slots=slots,
+        cache_tokens=cache_tokens,
+    )
     return Loaded(engine, tokenizer, model.shape)

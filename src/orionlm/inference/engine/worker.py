@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
 import signal
 import socket
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +35,10 @@ def main() -> int:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--cache-tokens", type=int)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # there is nothing to save
     with socket.socket(fileno=arguments.socket) as connection:
         try:
             engine, about = _loaded(arguments)
@@ -44,8 +46,15 @@ def main() -> int:
             _send(connection, {"failed": str(error)})
             return 2
         _send(connection, {"ready": about})
-        with suppress(BrokenPipeError, ConnectionResetError):
-            Worker(engine, connection).run()
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                Worker(engine, connection).run()
+        except Exception as error:
+            # Said before the socket closes: then the parent ends this process at once.
+            print(f"engine: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            if os.environ.get("ORION_DEBUG"):
+                traceback.print_exc()
+            return 1
     return 0
 
 
@@ -71,7 +80,7 @@ def _loaded(arguments: argparse.Namespace) -> tuple[Engine, dict[str, Any]]:
         "parameters": shape.parameters,
         "context": shape.context,
         "vocabulary": shape.vocabulary,
-        "end": engine.end,
+        "end": engine.ends[0] if engine.ends else None,
         "slots": engine.slots,
         "cache_tokens": engine.pages.count * engine.pages.size,
         "device": arguments.device,

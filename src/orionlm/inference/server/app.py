@@ -29,6 +29,7 @@ from orionlm.inference.server.protocol import Asked, fit, parse_chat, parse_comp
 from orionlm.inference.server.tokens import Tokens
 
 BODY_LIMIT = 16_000_000
+BODY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,12 @@ class Generate:
         service = self.service
         service.gate.check()
         with _counted(service.gate):
-            asked = self.parse(await _body(receive))
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await _body(receive)
+            except TimeoutError:
+                raise ApiError(408, f"the body did not arrive within {BODY_SECONDS} s") from None
+            asked = self.parse(body)
             if asked.model != service.name:
                 raise no_such_model(asked.model)
             prompts = await service.prompts(asked)
@@ -180,7 +186,7 @@ def unavailable(error: EngineError) -> ApiError:
 
 
 def no_such_model(name: str) -> ApiError:
-    return ApiError(404, f"The model {name!r} does not exist here", param="model", code="model_not_found")
+    return ApiError(404, f"The model {name[:100]!r} does not exist here", param="model", code="model_not_found")
 
 
 def build(

@@ -147,10 +147,9 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket at the address, so that one in use is known before a model is loaded."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror as error:
-        raise UserError(
-            f"host = {host}: {error.strerror}; give an address of this machine, such as 127.0.0.1"
-        ) from None
+    except (socket.gaierror, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"host = {host}: {reason}; give an address of this machine, such as 127.0.0.1") from None
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

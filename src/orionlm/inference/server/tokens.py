@@ -86,4 +86,8 @@ def load_tokens(checkpoint: Path) -> Tokens:
         raise UserError(
             f"{checkpoint}: no {TOKENIZER}; put the tokenizer the model was trained with beside its weights"
         )
-    return Tokens(path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a tokenizer ({error}); restore it") from None
+    return Tokens(text)
