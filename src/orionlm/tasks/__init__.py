@@ -1,0 +1,1 @@
+"""Questions with answers that can be checked: suites, generators, graders. No torch."""
