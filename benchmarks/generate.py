@@ -3,7 +3,7 @@
 python benchmarks/generate.py --json prints one object. 192 requests with prompts of 16 to 256 tokens and answers of 16
 to 256, uniform and in random order, greedy; both sides hold the same fp32 weights. The peer has its static and its
 default cache (batches of 64, padded to the longest prompt and run to the longest answer) and its continuous batching,
-eager and fused attention, fp32 and bf16 and, with --compile, compiled forward passes: the fastest on the first 64
+eager and fused attention, fp32 and bf16 and, with --compile, compiled forward passes: the fastest on 64 shorter
 requests is the peer. Only tokens that were asked for count. Each side is a process of its own; the peer's threads spin
 where that is faster.
 """
@@ -22,18 +22,18 @@ from pathlib import Path
 import torch
 from paired import Side, compare, fastest, seconds, serve, versions
 
-THREADS, BATCH, REQUESTS, SHORTEST, LONGEST, VOCABULARY = 2, 64, 192, 16, 256, 2048
+THREADS, BATCH, REQUESTS, SHORTEST, LONGEST, PROBED, VOCABULARY = 2, 64, 192, 16, 256, 64, 2048
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Request = tuple[list[int], int]
 
 
-def workload(batch: int, requests: int = REQUESTS) -> list[Request]:
+def workload(batch: int, requests: int = REQUESTS, longest: int = LONGEST) -> list[Request]:
     """(prompt, tokens wanted) each."""
     rng = random.Random(0)
     if batch == 1:
-        return [([rng.randrange(VOCABULARY) for _ in range(64)], LONGEST)]
+        return [([rng.randrange(VOCABULARY) for _ in range(64)], longest)]
     return [
-        ([rng.randrange(VOCABULARY) for _ in range(rng.randint(SHORTEST, LONGEST))], rng.randint(SHORTEST, LONGEST))
+        ([rng.randrange(VOCABULARY) for _ in range(rng.randint(SHORTEST, LONGEST))], rng.randint(SHORTEST, longest))
         for _ in range(requests)
     ]
 
@@ -52,13 +52,13 @@ def make_checkpoint(folder: Path, width: int) -> int:
     return model.shape.parameters
 
 
-def ours(folder: Path, batch: int, requests: int = REQUESTS) -> Callable[[], list[list[int]]]:
+def ours(folder: Path, requests: list[Request], batch: int) -> Callable[[], list[list[int]]]:
     from orionlm.inference.engine.engine import Engine
-    from orionlm.inference.sampling import Sampling
     from orionlm.model.checkpoint import load
+    from orionlm.sampling import Sampling
 
     model = load(folder)
-    asked = [(prompt, Sampling(max_tokens=wanted, temperature=0.0)) for prompt, wanted in workload(batch, requests)]
+    asked = [(prompt, Sampling(max_tokens=wanted, temperature=0.0)) for prompt, wanted in requests]
 
     def run() -> list[list[int]]:
         engine = Engine(model, slots=batch)  # anew, so that no prompt is known from the block before
@@ -73,12 +73,12 @@ def ours(folder: Path, batch: int, requests: int = REQUESTS) -> Callable[[], lis
 
 
 def peers(
-    folder: Path, batch: int, compiled: bool, requests: int = REQUESTS
+    folder: Path, requests: list[Request], batch: int, compiled: bool
 ) -> dict[str, Callable[[], list[list[int]]]]:
     return {
         ", ".join(
             [precision, attention, f"{cache} cache" if cache != "paged" else "continuous", *["compiled"] * compile_]
-        ): peer(folder, workload(batch, requests), batch, DTYPES[precision], attention, cache, compile_)
+        ): peer(folder, requests, batch, DTYPES[precision], attention, cache, compile_)
         for precision, attention, cache, compile_ in product(
             DTYPES, ("eager", "sdpa"), ("static", "default", "paged"), (False, True) if compiled else (False,)
         )
@@ -137,19 +137,20 @@ def peer(
 def side(name: str, folder: Path, batch: int) -> None:
     torch.set_num_threads(THREADS)
     if name == "ours":
-        serve(ours(folder, batch), warm=1)
+        serve(ours(folder, workload(batch), batch), warm=1)
     else:
         from transformers.utils import logging
 
         logging.set_verbosity_error()
         settings, _, compiled = name.partition("/")
-        serve(peers(folder, batch, bool(compiled))[settings], warm=1)
+        serve(peers(folder, workload(batch), batch, bool(compiled))[settings], warm=1)
 
 
 def measure(folder: Path, batch: int, blocks: int, compiled: bool) -> dict[str, object]:
     torch.set_num_threads(THREADS)
     tokens = sum(wanted for _, wanted in workload(batch))
-    candidates = peers(folder, batch, compiled, batch)
+    trial = workload(batch, batch, PROBED)
+    candidates = peers(folder, trial, batch, compiled)
     answers: dict[str, list[list[int]]] = {}
     first = {
         name: seconds(lambda name=name, run=run: answers.update({name: run()})) for name, run in candidates.items()
@@ -159,7 +160,7 @@ def measure(folder: Path, batch: int, blocks: int, compiled: bool) -> dict[str, 
     }
     chosen = fastest(near, 1)  # the first run warmed them up
     reference = answers["fp32, eager, default cache"]
-    same = sum(mine == theirs for mine, theirs in zip(ours(folder, batch, batch)(), reference, strict=True))
+    same = sum(mine == theirs for mine, theirs in zip(ours(folder, trial, batch)(), reference, strict=True))
     flag = "/compiled" if compiled else ""
     arguments = [str(folder), "--batch", str(batch), "--side"]
     mine = Side([*arguments, "ours"])

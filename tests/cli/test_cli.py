@@ -15,7 +15,7 @@ import pytest
 import scripted
 
 TESTS = Path(scripted.__file__).parent
-COMMANDS = ["run", "report", "complete", "serve", "chat", "ask", "runs", "gc", "doctor"]
+COMMANDS = ["run", "report", "complete", "serve", "chat", "ask", "eval", "runs", "gc", "doctor"]
 
 
 @pytest.fixture

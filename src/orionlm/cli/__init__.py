@@ -16,6 +16,7 @@ from orionlm.cli import (
     claim,
     complete,
     doctor,
+    evaluation,
     fit,
     fleet,
     gain,
@@ -50,6 +51,7 @@ app.command("complete")(complete.complete)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.command("ask")(ask.ask)
+app.command("eval")(evaluation.evaluate)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)
 app.command("doctor")(doctor.doctor)

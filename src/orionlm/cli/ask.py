@@ -83,9 +83,9 @@ def ask(
     from orionlm.inference.client.budget import Limits
     from orionlm.inference.client.prices import PriceList
     from orionlm.inference.client.prompts import check_readable, check_writable
-    from orionlm.inference.sampling import Sampling
     from orionlm.ledger import PURPOSES
     from orionlm.progress import Progress
+    from orionlm.sampling import Sampling
     from orionlm.settings import nearest
 
     sampling = Sampling(max_tokens, temperature, top_p, stop=tuple(stop or ()), seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 
 def complete(

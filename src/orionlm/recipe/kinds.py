@@ -28,5 +28,6 @@ KINDS: dict[str, Kind] = {
     "ladder": Kind("orionlm.ladder.stage", {"tokens": "tokens"}),
     "forecast": Kind("orionlm.ladder.forecast", {"ladder": "ladder", "tokens": "tokens"}),
     "train": Kind("orionlm.ladder.run", {"tokens": "tokens"}, optional={"forecast": "forecast"}),
+    "eval": Kind("orionlm.evals.stage", {"corpus": "corpus"}, optional={"ladder": "ladder", "run": "train"}),
     "outcome": Kind("orionlm.ladder.outcome", {"forecast": "forecast", "run": "train"}),
 }

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 from orionlm.settings import Document, nearest, parse_toml, read_toml, validate
 from orionlm.tasks import extract, prompts
 from orionlm.tasks.formats import FORMATS, Format

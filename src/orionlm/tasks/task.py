@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 Kind = Literal["choice", "generate", "code", "text"]
 Normalisation = Literal["none", "characters", "bytes", "tokens", "unconditional"]

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from orionlm.inference.client.request import Request
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 Reply = web.StreamResponse | dict[str, Any] | None
 Script = Callable[[dict[str, Any], int], Awaitable[Reply] | Reply]

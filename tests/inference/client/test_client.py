@@ -24,7 +24,7 @@ from orionlm.inference.client.prices import Price, PriceList
 from orionlm.inference.client.request import Request
 from orionlm.inference.client.response import Answer
 from orionlm.inference.client.store import FILE, Store
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 TARIFF = Tariff(PriceList((Price(model="m", prompt=1.0, completion=1.0, source="s", date="d"),)), {"m": 10.0})
 

@@ -23,7 +23,7 @@ import asyncio, sys
 from orionlm.inference.client.budget import Budget, Limits
 from orionlm.inference.client.client import Client
 from orionlm.inference.client.request import Request
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 url, store, count, limit, concurrency, longest = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 
 def requests():

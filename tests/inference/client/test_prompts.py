@@ -17,7 +17,7 @@ from orionlm.inference.client.prompts import (
     read_prompts,
     write_responses,
 )
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 ROWS = [
     {"prompt": "one", "topic": "a", "n": 1},

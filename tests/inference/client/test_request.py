@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orionlm.errors import UserError
 from orionlm.inference.client.request import Request
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 SAMPLINGS = st.builds(
     Sampling,

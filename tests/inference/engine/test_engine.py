@@ -11,8 +11,8 @@ from orionlm.errors import UserError
 from orionlm.inference.engine import cpu
 from orionlm.inference.engine.engine import Engine
 from orionlm.inference.engine.sample import Answer
-from orionlm.inference.sampling import Sampling
 from orionlm.model.transformer import Transformer
+from orionlm.sampling import Sampling
 from orionlm.shape import Shape
 
 CONTEXT, VOCABULARY = 80, 97

@@ -16,7 +16,7 @@ from inference.server import tiny
 from orionlm.errors import UserError
 from orionlm.inference.engine import cpu
 from orionlm.inference.engine.load import load_engine
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 
 @pytest.fixture(scope="module")

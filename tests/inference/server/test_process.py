@@ -12,9 +12,9 @@ import pytest
 
 from inference.server.tiny import SCRIPTED
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
 from orionlm.inference.server import process
 from orionlm.inference.server.process import EngineError, EngineProcess
+from orionlm.sampling import Sampling
 
 DIES, STALLS, GARBAGE, GIVES_UP = 1, 2, 3, 4
 FEW, MANY = Sampling(max_tokens=5), Sampling(max_tokens=100_000)

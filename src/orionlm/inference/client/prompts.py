@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from orionlm.artifact import fsync
 from orionlm.errors import UserError
 from orionlm.inference.client.request import Request
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 READABLE = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".txt")
 WRITABLE = (".parquet", ".jsonl")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 # Tokens a chat template adds by itself, such as a default system prompt: about 25 in Qwen 2.5, 40 in Llama 3, 70 in
 # gpt-oss. A longer one shows in the server's bill, which stops a run that has a limit. What it puts around each message

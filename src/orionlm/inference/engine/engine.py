@@ -22,7 +22,7 @@ from orionlm.inference.engine.pages import ROOT, Pages
 from orionlm.inference.engine.rows import Rows
 from orionlm.inference.engine.sample import Answer, Event, Sample, alternatives
 from orionlm.inference.engine.step import Kernels, Step
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor

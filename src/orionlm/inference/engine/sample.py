@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from orionlm.inference.engine.pages import ROOT
-from orionlm.inference.sampling import Sampling
 from orionlm.inference.text import TextStream
+from orionlm.sampling import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 if TYPE_CHECKING:
     from orionlm.inference.engine.engine import Engine

@@ -17,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from orionlm.inference.sampling import Sampling
 from orionlm.inference.server.admission import Gate
 from orionlm.inference.server.answers import Writer, encode, server_sent
 from orionlm.inference.server.chat import ChatTemplate
@@ -27,6 +26,7 @@ from orionlm.inference.server.middleware import Counted, Keyed, Limited, respond
 from orionlm.inference.server.process import Answer, EngineError, EngineProcess
 from orionlm.inference.server.protocol import Asked, fit, parse_chat, parse_completion, too_long
 from orionlm.inference.server.tokens import Tokens
+from orionlm.sampling import Sampling
 
 BODY_LIMIT = 16_000_000
 BODY_SECONDS = 60

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
+from orionlm.sampling import Sampling
 
 WORKER = (sys.executable, "-m", "orionlm.inference.engine.worker")
 BACK_OFF = 1.0  # seconds before a dead engine is started again

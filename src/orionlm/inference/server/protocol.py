@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from orionlm.errors import UserError
-from orionlm.inference.sampling import Sampling
 from orionlm.inference.server.errors import ApiError, bad_field
+from orionlm.sampling import Sampling
 
 COMPLETION_TOKENS = 16  # OpenAI's default for completions; a chat goes on to the context's end
 MOST_ANSWERS = 2048  # of one request: its prompts times n

@@ -67,6 +67,8 @@ def evaluate(
 
     if device not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: give cpu or cuda")
+    for given_model in (model, *([against] if against else [])):
+        _check_model(given_model)
     progress = Progress(quiet=quiet)
     texts = _corpus(corpus) if corpus else None
     asked = limited(_suite(suite, given or [], texts), limit)
@@ -95,6 +97,13 @@ def evaluate(
     if other:
         _print_comparison(results, other, lines, level)
     print(f"results: {folder}")
+
+
+def _check_model(model: str) -> None:
+    from orionlm.errors import UserError
+
+    if "://" not in model and not Path(model).is_dir():
+        raise UserError(f"{model}: no such directory; give a checkpoint's, a run's, or a server's URL with http://")
 
 
 def _suite(name: str, given: list[str], corpus: Path | None) -> Suite:
@@ -136,6 +145,7 @@ def _corpus(path: Path) -> Path:
 def _results(
     model: str, suite: Suite, out: Path | None, options: dict[str, Any], progress: Progress
 ) -> tuple[Path, Results]:
+    from orionlm.cli.failures import Stopped
     from orionlm.evals.run import evaluate as run
     from orionlm.ledger import Ledger
 
@@ -147,13 +157,15 @@ def _results(
         def record(purpose: str, **spent: Any) -> None:
             ledger.record("eval", purpose, **spent)
 
-        return folder, run(suite, answerer, folder, progress=progress, record=record)
+        try:
+            return folder, run(suite, answerer, folder, progress=progress, record=record)
+        except Stopped as stop:
+            stop.advice = f"run it again to go on; what was answered is kept in {folder}"
+            raise
 
 
 @contextmanager
 def _answerer(model: str, out: Path | None, options: dict[str, Any], progress: Progress) -> Iterator[Answerer]:
-    from orionlm.errors import UserError
-
     found: Answerer
     if "://" in model:
         from orionlm.evals.endpoint import Remote
@@ -164,9 +176,6 @@ def _answerer(model: str, out: Path | None, options: dict[str, Any], progress: P
         found = Remote(endpoint, store, options["model_name"], concurrency=options["concurrency"])
     else:
         from orionlm.cli.checkpoints import find_checkpoint
-
-        if not Path(model).is_dir():
-            raise UserError(f"{model}: no such directory; give a checkpoint's, a run's, or a server's URL with http://")
         from orionlm.evals.checkpoint import Checkpoint
 
         with progress.task(f"loading {model}") as task:
