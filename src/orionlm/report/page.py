@@ -12,6 +12,7 @@ from orionlm.ledger import totals
 from orionlm.report import numbers
 from orionlm.report.reading import Run, Stage, Study, Trial, read_run
 from orionlm.report.summary import models, outlook, spent
+from orionlm.report.tasks import task_views
 
 Z90 = 1.645
 CONTROLS = [*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000)]
@@ -45,6 +46,7 @@ def render(run: Run) -> str:
         headlines=headlines(run, results),
         ahead=[stage for stage in run.stages if stage.state != "done"],
         studies=[study_view(study, i, run) for i, study in enumerate(run.studies)],
+        tasks=task_views(run),
         models=[model_view(stage, results[stage.name]) for stage in run.of_kind("train") if stage.name in results],
         samples=[
             sample for trial in run.trials if trial.outcome for sample in trial.outcome.json("samples.json") or []
