@@ -131,6 +131,15 @@ def test_answers_do_not_depend_on_what_is_asked_beside_them(folder):
         assert together[n].log_probability == pytest.approx(alone[n].log_probability, abs=1e-4)
 
 
+def test_what_was_broken_off_does_not_disturb_what_is_asked_next(folder):
+    checkpoint = Checkpoint(folder, slots=2)
+    pairs = [("The quick brown", end) for end in (" fox", " dog", " lazy dog,", "\n")]
+    broken = checkpoint.score([(tiny.TEXT[n : n + 40], tiny.TEXT[n + 40 : n + 50]) for n in range(0, 80, 7)])
+    next(broken)
+    broken.close()
+    assert sorted(index for index, _ in checkpoint.score(pairs)) == [0, 1, 2, 3]
+
+
 def test_an_answer_ends_at_a_stop_string_at_its_length_or_where_the_context_is_full(folder):
     checkpoint = Checkpoint(folder)
     greedy = {"temperature": 0.0}

@@ -268,6 +268,12 @@ def test_a_test_at_fault_is_our_error(test: str, sandbox: Sandbox) -> None:
     assert by_test("def f(x): return 1", test, sandbox) == Outcome.GRADER_ERROR
 
 
+@pytest.mark.parametrize("raised", ["StopIteration", "type('E', (StopIteration,), {})", "StopAsyncIteration"])
+def test_a_program_cannot_end_the_tests_iteration(raised: str, sandbox: Sandbox) -> None:
+    program = f"n = 0\ndef f(x):\n    raise {raised}"
+    assert by_test(program, "assert all(map(candidate, [1, 2]))", sandbox) == Outcome.WRONG
+
+
 def test_a_program_cannot_make_the_tests_calls_fail_as_ours(sandbox: Sandbox) -> None:
     """A value as deep as may be, which the test then puts into another."""
     deep = "def f(x):\n    for _ in range(100): x = [x]\n    return x"
@@ -321,6 +327,9 @@ def test_cases_are_compared_by_value_and_type(
         ({"entry_point": "f", "tests": [{"args": []}]}, "expected"),
         ({"entry_point": "f", "tests": [{"args": [], "expected": float("nan")}]}, "NaN"),
         ({"entry_point": "f", "test": "x", "tolerance": -1}, "tolerance"),
+        ({"entry_point": "f", "test": "x", "tolerance": "0.1"}, "tolerance"),
+        ({"entry_point": "f", "test": 5}, "test: '5'; give text"),
+        ({"entry_point": "f", "test": "x", "prompt": ["y"]}, "prompt"),
         ({"entry_point": "f", "test": "x", "asserts": 1}, "asserts"),
     ],
 )

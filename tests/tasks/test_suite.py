@@ -313,6 +313,17 @@ def test_the_demo_makes_its_items_from_code_that_is_given(tmp_path):
     assert "needs a file for 'texts'" in refusal("demo")  # type: ignore[arg-type]
 
 
+def test_texts_of_one_name_are_refused(tmp_path):
+    texts = [{"id": "a.py", "text": f"def f(x):\n    y = x + {n}\n    return y * {n}\n"} for n in (1, 2)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        'name = "mine"\n[task.lines]\nkind = "choice"\nitems = { corrupt = "next_line", n = 2, file = "texts.jsonl" }\n'
+    )
+    with pytest.raises(UserError, match="texts.jsonl:2: id 'a.py' stands at .*texts.jsonl:1 already"):
+        load_suite(suite)
+
+
 def test_generated_tasks_know_how_their_answers_compare_and_take_examples_from_training(tmp_path):
     path = tmp_path / "suite.toml"
     items = 'items = { generator = "arithmetic", n = 20, split = "test" }'

@@ -200,9 +200,11 @@ class Checkpoint:
                         left -= 1
                         yield place, _Got([])
                         continue
-                    number = self._submit(one)
+                    number = engine.submit(one.tokens, one.sampling, one.score_from)
                     running[number] = (place, _Got([Answer() for _ in range(one.sampling.n)]), one.sampling.n)
                 for event in engine.step():
+                    if event.request not in running:  # cancelled, by an earlier call that was broken off
+                        continue
                     place, got, unfinished = running[event.request]
                     turns.has_read(place)
                     if event.prompt_logprobs is not None:
@@ -217,15 +219,6 @@ class Checkpoint:
         finally:
             for number in running:
                 engine.cancel(number)
-
-    def _submit(self, asked: _Asked) -> int:
-        if asked.score_from is None:
-            return self.engine.submit(asked.tokens, asked.sampling)
-        # The last token is predicted, and need not be read: the engine is given what it reads, and told the rest.
-        *read, last = asked.tokens
-        number = self.engine.submit(read, asked.sampling, asked.score_from)
-        self.engine._requests[number][0].prompt.append(last)
-        return number
 
 
 def _take(got: _Got, logs: Sequence[float | None], tops: Sequence | None, asked: _Asked) -> None:

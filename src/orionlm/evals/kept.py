@@ -20,7 +20,7 @@ Answer = Scored | TooLong | list[Written]
 
 
 class Kept:
-    """Answers by (model digest, request). What is `keep`t is on disk within half a second, or at `flush`."""
+    """Answers by (model digest, request). A kill loses the answers of half a second at most."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

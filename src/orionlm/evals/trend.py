@@ -29,7 +29,7 @@ def trend(flops: Sequence[float], rows: Sequence[Sequence[Row]], kind: str, leve
     if None in found or len(set(flops)) < 2:
         return None
     values: list[Mapping[str, Score]] = [bits(each) if kind == "text" else scores(each) for each in rows]
-    shared = [item for item in values[0] if all(item in each for each in values)]
+    shared = [item for item in values[0] if all(each.get(item) is not None for each in values)]
     of = clusters(rows[0])
     try:
         errors = growth.covariances([[each[i] for i in shared] for each in values], [of[i] for i in shared])
@@ -40,7 +40,7 @@ def trend(flops: Sequence[float], rows: Sequence[Sequence[Row]], kind: str, leve
     first = found[0]
     assert first is not None
     per_decade = Estimate(
-        said.slope, said.low, said.high, said.standard_error, len(shared), first.clusters, first.n - len(shared), 0,
-        float("nan"), None, level,
+        said.slope, said.low, said.high, said.standard_error, len(shared), first.clusters,
+        len(values[0]) - len(shared), 0, float("nan"), None, level,
     )  # fmt: skip
     return Grown(per_decade, said.verdict)

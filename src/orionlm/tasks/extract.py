@@ -26,7 +26,7 @@ SECONDS = 1.0
 
 _NUMBER = re.compile(
     r"(?:(?<![\w)])[-−+]\s?)?[$€£]?"
-    r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d])|\d{1,3}(?:_\d{3})+(?![\d_])|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
+    r"(?:(?:\d{1,3}(?:,\d{3})+(?![\d])|(?<!_)\d{1,3}(?:_\d{3})+(?![\d_])|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
     r"(?:[eE][-−+]?\d+|\s?/\s?\d+(?![\d./])|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])?"
     r"|(?:(?<![\w)])[-−+]\s?)?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
 )
@@ -115,6 +115,8 @@ def number(text: str) -> Fraction | None:
     vulgar = Fraction(0)
     if text and unicodedata.category(text[-1]) == "No" and unicodedata.decomposition(text[-1]).startswith("<fraction>"):
         over, under = unicodedata.normalize("NFKC", text[-1]).split("⁄")
+        if not under:  # ⅟, a numerator alone
+            return None
         vulgar, text = Fraction(int(over), int(under)), text[:-1].rstrip()
         if text in ("", "-", "−", "+"):
             text += "0"

@@ -77,6 +77,11 @@ class Check:
             raise UserError(
                 f'{answer["entry_point"]}: tests: each must be {{"args": [...], "expected": ...}} in JSON, without NaN'
             ) from None
+        for name in ("test", "prompt", "tolerance"):
+            value, good = answer.get(name, 0), (int, float) if name == "tolerance" else str
+            if name in answer and (not isinstance(value, good) or isinstance(value, bool)):
+                said = "a number" if name == "tolerance" else "text"
+                raise UserError(f"{answer['entry_point']}: {name}: {str(value)[:40]!r}; give {said}")
         rest = {name: answer[name] for name in ("test", "prompt", "tolerance", "in_place") if name in answer}
         return cls(answer["entry_point"], cases, **rest)
 

@@ -309,8 +309,15 @@ class _Loader:
 
 
 def _texts(path: Path, table: Corrupt) -> Iterator[tuple[str, str]]:
+    seen: dict[str, str] = {}
     for number, (where, row) in enumerate(read_rows(path), start=1):
         text = row.get(table.text)
         if not isinstance(text, str):
             raise UserError(f"{where}: no text in field {table.text!r}; the row has {', '.join(map(str, row))}")
-        yield str(row.get(table.id, number)), text
+        name = str(row.get(table.id, number))
+        if name in seen:
+            raise UserError(
+                f"{where}: {table.id} {name!r} stands at {seen[name]} already; ids must differ: name them with id"
+            )
+        seen[name] = where
+        yield name, text

@@ -259,6 +259,24 @@ def test_continuations_are_scored_as_by_a_full_pass_with_their_shared_prompt_rea
     assert engine.score([(prompt, [])]) == [[]]
 
 
+@PASSES
+def test_a_prompt_that_is_only_scored_may_be_one_longer_than_the_context_even_where_that_fills_the_cache(compiled):
+    model = MODELS[2]
+    engine = Engine(model, slots=1, compiled=compiled)
+    tokens = prompt_of(engine.context + 1)
+    log_p_tv = full_pass(model, tokens[:-1])
+    expected = log_p_tv[torch.arange(engine.context), torch.tensor(tokens[1:])]
+    asked = Sampling(max_tokens=0, alternatives=0)
+    engine.submit(tokens, asked, 1)
+    events = [event for _ in range(100) for event in engine.step()]  # not `while busy`: it must not wait for ever
+    assert [event.finish for event in events] == ["length"]
+    torch.testing.assert_close(torch.tensor(events[0].prompt_logprobs[1:]), expected, atol=1e-4, rtol=0)
+    assert engine.pages.free == engine.pages.count and engine.prompt_tokens == engine.context
+    for prompt, score_from in (([*tokens, 1], 1), (tokens, None), (tokens, len(tokens))):
+        with pytest.raises(UserError, match="context"):
+            engine.submit(prompt, asked, score_from)
+
+
 @pytest.mark.parametrize(
     ("prompt", "asked", "line"),
     [

@@ -20,7 +20,7 @@ from orionlm.inference.engine import cpu, plain
 from orionlm.inference.engine.choose import Choices, Draws, choose, uniform
 from orionlm.inference.engine.pages import ROOT, Pages
 from orionlm.inference.engine.rows import Rows
-from orionlm.inference.engine.sample import Answer, Event, Sample, alternatives
+from orionlm.inference.engine.sample import Answer, Event, Sample, alternatives, unread
 from orionlm.inference.engine.step import Kernels, Step
 from orionlm.sampling import Sampling
 
@@ -108,11 +108,12 @@ class Engine:
         return bool(self._requests or self._news)
 
     def submit(self, prompt: Sequence[int], sampling: Sampling, score_from: int | None = None) -> int:
-        """→ the request's number. `score_from` ≥ 1 asks for the log-probabilities of the prompt's tokens from there on.
+        """→ the request's number. `score_from` ≥ 1 asks for the log-probabilities of the prompt's tokens from there on;
+        a prompt that is only scored may be a token longer than the context, for its last token is not read.
 
         Raises UserError for what this model cannot be asked.
         """
-        length = len(prompt)
+        length = len(prompt) - unread(prompt, sampling, score_from)
         if not 1 <= length <= self.context:
             raise UserError(f"prompt of {length} tokens: give between 1 and the model's context of {self.context}")
         if length + sampling.max_tokens > self.context:
@@ -222,7 +223,7 @@ class Engine:
             shared, name = self._known_beginning(sequence)
             for page in shared:
                 self.pages.share(page)
-            needed = self._pages_for(len(sequence.prompt) + sequence.sampling.max_tokens) - len(shared)
+            needed = self._pages_for(sequence.longest) - len(shared)
             if needed > self.pages.free - self._promised:
                 self.pages.give_back(shared)
                 return
@@ -350,8 +351,7 @@ class Engine:
             self._reading.remove(sequence)
         elif sequence in self._writing:
             self._writing.remove(sequence)
-        longest = len(sequence.prompt) + sequence.sampling.max_tokens
-        self._promised -= self._pages_for(longest) - len(sequence.pages)
+        self._promised -= self._pages_for(sequence.longest) - len(sequence.pages)
         self.pages.give_back(sequence.pages)
         self._open_slots.append(sequence.slot)
 

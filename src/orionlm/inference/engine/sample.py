@@ -13,6 +13,8 @@ from orionlm.inference.text import TextStream
 from orionlm.sampling import Sampling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 Alternatives = list[tuple[int, float]]  # token, log-probability; likeliest first
@@ -72,7 +74,8 @@ class Sample:
         with_text: bool,
     ) -> None:
         self.request, self.index, self.prompt, self.sampling = request, index, prompt, sampling
-        self.tokens = prompt.copy()
+        self.tokens = prompt[: len(prompt) - unread(prompt, sampling, score_from)]
+        self.longest = len(self.tokens) + sampling.max_tokens
         self.score_from = score_from
         self.scores: list[float | None] = [None] * (score_from or 0)
         self.tops: list[Alternatives | None] = [None] * (score_from or 0)
@@ -111,6 +114,12 @@ class Sample:
                 event.prompt_logprobs = self.scores
                 event.prompt_top = self.tops if self.sampling.alternatives else None
         return event
+
+
+def unread(prompt: Sequence[int], sampling: Sampling, score_from: int | None) -> int:
+    """1 where a prompt is only scored: its last token is predicted, and need not be read; else 0."""
+    scored = score_from is not None and score_from < len(prompt)
+    return int(scored and not sampling.max_tokens and sampling.n == 1)
 
 
 def alternatives(log_p_rv: Tensor, count: int) -> list[Alternatives]:

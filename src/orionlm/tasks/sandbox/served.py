@@ -111,10 +111,13 @@ def _compiled(prompt: str) -> Any:
 
 
 def _exception(name: str, base: str) -> type[Exception]:
-    """What a test may wait for with `except ValueError`; nothing that would end the test's process."""
+    """What a test may wait for with `except ValueError`; nothing that would end the test's process, nor
+    StopIteration, at which `all(map(candidate, …))` would end early and be true (as in generators, PEP 479)."""
     found = getattr(builtins, base, None)
     if not (isinstance(found, type) and issubclass(found, Exception)):
         found = Exception
+    if issubclass(found, StopIteration | StopAsyncIteration):
+        found = RuntimeError
     return found if base == name else type(name, (found,), {})
 
 
