@@ -17,8 +17,9 @@ def extras() -> dict[str, list[str]]:
 
 
 def extra_with(module: str) -> str | None:
-    """The extra that brings `module`, if one does."""
+    """The smallest extra that brings `module`, if one does."""
     try:
-        return next((extra for extra, packages in extras().items() if module in packages), None)
+        found = {extra: len(packages) for extra, packages in extras().items() if module in packages}
+        return min(found, key=found.__getitem__, default=None)
     except metadata.PackageNotFoundError:
         return None
