@@ -96,6 +96,41 @@ def test_a_question_beyond_the_servers_context_is_too_long_and_no_failure(tmp_pa
         assert isinstance(found, TooLong)
 
 
+def test_a_question_that_fits_is_asked_for_what_the_context_leaves(tmp_path):
+    def says(body, n):
+        if body["max_tokens"] > 4:
+            line = "This model's maximum context length is 128 tokens, but the prompt has 124 tokens and 6 to come"
+            return refusal(400, line, "context_length_exceeded")
+        return completion("4", finish="length")
+
+    with scripted(says) as server, remote(server.url, tmp_path / "store") as model:
+        found = dict(model.write([([{"role": "user", "content": item.question}], GREEDY) for item in WORDS.items[:3]]))
+    assert [[one.text for one in written] for written in found.values()] == [["4"]] * 3
+    assert len(server.bodies) == 6
+
+
+@pytest.mark.parametrize("log", [0.5, "nan", -float("inf")])
+def test_log_probabilities_that_are_none_fail_their_question(tmp_path, log):
+    def says(body, n):
+        logprobs = {"tokens": ["a", "b"], "token_logprobs": [None, float(log)], "text_offset": [0, 1]}
+        choice = {"text": "ab", "finish_reason": "length", "logprobs": logprobs | {"top_logprobs": [None, {"b": -1.0}]}}
+        return {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 0}}
+
+    with scripted(says) as server, remote(server.url, tmp_path / "store") as model:
+        [(_, found)] = model.score([("a", "b")])
+    assert isinstance(found, Failed)
+
+
+def test_lists_of_alternatives_of_another_length_are_one_line(tmp_path):
+    def says(body, n):
+        logprobs = {"tokens": ["a", "b"], "token_logprobs": [None, -1.0], "text_offset": [0, 1], "top_logprobs": [None]}
+        choice = {"text": "ab", "finish_reason": "length", "logprobs": logprobs}
+        return {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 0}}
+
+    with scripted(says) as server, remote(server.url, tmp_path / "store") as model, pytest.raises(UserError):
+        dict(model.score([("a", "b")]))
+
+
 def test_every_sample_is_a_request_of_its_own(tmp_path):
     seeds = []
 

@@ -168,9 +168,12 @@ def _results(
 def _answerer(model: str, out: Path | None, options: dict[str, Any], progress: Progress) -> Iterator[Answerer]:
     found: Answerer
     if "://" in model:
+        from orionlm.errors import UserError
         from orionlm.evals.endpoint import Remote
         from orionlm.inference.client.endpoint import Endpoint
 
+        if options["truncate"]:
+            raise UserError(f"--truncate: only for checkpoints; {model} decides itself what it takes; leave it out")
         endpoint = Endpoint.at(model, options["api_key_env"])
         store = (out or Path("evals")) / ".store"
         found = Remote(endpoint, store, options["model_name"], concurrency=options["concurrency"])

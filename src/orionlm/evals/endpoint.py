@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,14 +117,23 @@ class Remote:
                 requests.append(Request(self.name, messages, text, one, self.served.revision, sample))
                 owners.append((index, sample))
         found: dict[int, dict[int, Written | TooLong | Failed]] = {}
-        for place, answer in self._answers(requests):
-            index, sample = owners[place]
-            samples = found.setdefault(index, {})
-            samples[sample] = _written(answer)
-            if len(samples) == asked[index][1].n:
-                ordered = [samples[number] for number in range(len(samples))]
-                faults = [one for one in ordered if not isinstance(one, Written)]
-                yield index, faults[0] if faults else [one for one in ordered if isinstance(one, Written)]
+        while requests:
+            # An answer may take what the context leaves, as it may with a checkpoint; only the server knows how much.
+            shorter: list[tuple[Request, tuple[int, int]]] = []
+            for place, answer in self._answers(requests):
+                room = _room(answer)
+                if 0 < room < requests[place].max_tokens:
+                    less = replace(requests[place].sampling, max_tokens=room)
+                    shorter.append((replace(requests[place], sampling=less), owners[place]))
+                    continue
+                index, sample = owners[place]
+                samples = found.setdefault(index, {})
+                samples[sample] = _written(answer)
+                if len(samples) == asked[index][1].n:
+                    ordered = [samples[number] for number in range(len(samples))]
+                    faults = [one for one in ordered if not isinstance(one, Written)]
+                    yield index, faults[0] if faults else [one for one in ordered if isinstance(one, Written)]
+            requests, owners = [request for request, _ in shorter], [owner for _, owner in shorter]
 
     def _answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         """The client works while its next answer is waited for, and rests while that one is dealt with."""
@@ -160,12 +171,14 @@ class Remote:
             first = next((n for n, end in enumerate(ends) if end > start), len(logs))
             first = max(first, 1) if logs and logs[0] is None else first
             values = [float(log) for log in logs[first:]]
-        except (KeyError, TypeError, ValueError):
+            if not all(math.isfinite(value) and value <= 0 for value in values):
+                return Failed("the server gave log-probabilities that are none")
+            greedy = bool(tops) and all(
+                top and max(top, key=top.__getitem__) == token
+                for top, token in zip(tops[first:], tokens[first:], strict=True)
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise UserError(NO_LIKELIHOODS.format(url=self.endpoint.url)) from None
-        greedy = bool(tops) and all(
-            top and max(top, key=top.__getitem__) == token
-            for top, token in zip(tops[first:], tokens[first:], strict=True)
-        )
         bytes_ = len(continuation.encode()) if context else len(whole[offsets[first] :].encode() if values else b"")
         return Scored(sum(values), greedy, len(values), bytes_)
 
@@ -176,6 +189,17 @@ def _written(answer: Answer) -> Written | TooLong | Failed:
         return fault
     assert answer.said is not None
     return Written(answer.said.text, answer.said.finish, answer.completion_tokens or 0)
+
+
+def _room(answer: Answer) -> int:
+    """Tokens that an answer may have where the server refused one for its length and said the numbers, as `orion serve`
+    and vLLM do; else 0."""
+    if answer.ok or answer.status != 400:
+        return 0
+    told = f"{answer.error or ''} {answer.excerpt}"
+    context = re.search(r"maximum context length is (\d{1,9}) tokens", told)
+    prompt = re.search(r"prompt has (\d{1,9}) tokens|(\d{1,9}) in the (?:messages|prompt)", told)
+    return int(context[1]) - int(prompt[1] or prompt[2]) if context and prompt else 0
 
 
 def _fault(answer: Answer) -> TooLong | Failed | None:

@@ -155,7 +155,8 @@ def trends(models: list[Model], results: list[Results]) -> list[dict[str, Any]]:
                 ],
                 "per_decade": None if grown is None else plain(grown.per_decade),
                 "verdict": "cannot tell" if grown is None else grown.verdict,
-                "blind": None if None in blind else all(blind),
+                # A task that grows is seen, though no single model's interval may leave chance.
+                "blind": None if None in blind else all(blind) and (grown is None or grown.verdict != "yes"),
             }
         )
     return lines
