@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from orionlm.artifact import fsync
+from orionlm.artifact import replacing
 from orionlm.errors import UserError
 from orionlm.inference.client.request import Request
 from orionlm.sampling import Sampling
@@ -205,7 +203,7 @@ class Columns:
 def write_responses(path: Path, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write `rows` so that `path` is always the old whole file or the new one; return how many there were."""
     schema = columns.schema()
-    with _replacing(path) as file:
+    with replacing(path) as file:
         return (_write_parquet if path.suffix == ".parquet" else _write_lines)(file, schema, rows)
 
 
@@ -237,21 +235,6 @@ def _write_parquet(file: BinaryIO, schema: dict[str, str], rows: Iterable[Mappin
             writer.write_table(pyarrow.Table.from_pylist(listed, table))
             count += len(some)
     return count
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync(path.parent)
 
 
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

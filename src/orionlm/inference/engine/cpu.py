@@ -47,7 +47,7 @@ class Kernels:
     def __init__(self, shape: Shape) -> None:
         library = _library()
         assert library is not None, "ask `available` first"
-        self.shape, self.library = shape, library
+        self.shape, self.passes = shape, library
         self.page = library.page()
 
     def cache(self, pages: int) -> tuple[Tensor, Tensor]:
@@ -60,23 +60,23 @@ class Kernels:
         )
 
     def pack(self, weight_nk: Tensor) -> Packed:
-        return Packed(weight_nk, self.library.panel())
+        return Packed(weight_nk, self.passes.panel())
 
     def linear(self, x_rk: Tensor, weight: Packed) -> Tensor:
         out_rn = torch.empty(x_rk.shape[0], weight.columns)
-        self.library.linear(
+        self.passes.linear(
             x_rk.data_ptr(), weight.address, out_rn.data_ptr(), x_rk.shape[0], weight.depth, weight.columns, 0
         )
         return out_rn
 
     def add_linear(self, to_rn: Tensor, x_rk: Tensor, weight: Packed) -> None:
-        self.library.linear(
+        self.passes.linear(
             x_rk.data_ptr(), weight.address, to_rn.data_ptr(), x_rk.shape[0], weight.depth, weight.columns, 1
         )
 
     def rms_norm(self, x_rd: Tensor, weight_d: Tensor) -> Tensor:
         out_rd = torch.empty_like(x_rd)
-        self.library.rms_norm(
+        self.passes.rms_norm(
             x_rd.data_ptr(), weight_d.data_ptr(), out_rd.data_ptr(), *x_rd.shape, self.shape.norm_epsilon
         )
         return out_rd
@@ -102,18 +102,18 @@ class Kernels:
         keys, values = cache[0].data_ptr(), cache[1].data_ptr()
         heads = heads_rx.data_ptr()
         cosine, sine = rotary
-        self.library.rotate_and_store(
+        self.passes.rotate_and_store(
             heads, q_weight_k.data_ptr(), k_weight_k.data_ptr(), cosine.data_ptr(), sine.data_ptr(), *where,
             keys, values, *sizes, shape.norm_epsilon,
         )  # fmt: skip
         out_rx = torch.empty(count, shape.heads * shape.head_dim)
-        self.library.attend(heads, keys, values, *where, out_rx.data_ptr(), *sizes)
+        self.passes.attend(heads, keys, values, *where, out_rx.data_ptr(), *sizes)
         return out_rx
 
     def swiglu(self, gate_up_rx: Tensor) -> Tensor:
         rows, both = gate_up_rx.shape
         out_rf = torch.empty(rows, both // 2)
-        self.library.swiglu(gate_up_rx.data_ptr(), out_rf.data_ptr(), rows, both // 2)
+        self.passes.swiglu(gate_up_rx.data_ptr(), out_rf.data_ptr(), rows, both // 2)
         return out_rf
 
 
