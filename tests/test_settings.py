@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orionlm.errors import UserError
-from orionlm.settings import parse_toml, read_toml, validate
+from orionlm.settings import dotted, parse_toml, read_toml, validate
 
 
 class Strict(BaseModel):
@@ -236,3 +236,16 @@ def test_lines_of_a_long_file_are_found_quickly():
     begin = time.perf_counter()
     assert parse_toml(text, "x.toml").line(("t19999", "a")) == 40_000
     assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 0x" + "f" * 5_000, ".".join(["a"] * 2_000) + " = 1", "a = " + "[" * 90 + "]" * 90]
+)
+def test_numbers_and_nesting_beyond_all_use_are_one_line(text):
+    with pytest.raises(UserError, match="whole number|nested too deeply") as failure:
+        parse_toml(text, "wild.toml")
+    assert "\n" not in str(failure.value)
+
+
+def test_a_key_that_holds_a_line_end_makes_no_message_of_two_lines():
+    assert dotted(("stage", "a\nb", 0)) == 'stage."a\\nb"[0]'

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from orionlm.errors import UserError
 from orionlm.toml_lines import KeyPath, key_lines
 
+DEEPEST, LARGEST_BITS = 64, 512
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -71,7 +72,20 @@ def parse_toml(text: str, name: str) -> Document:
         raise UserError(f"{name}: not TOML: nested too deeply") from None
     except ValueError:
         raise UserError(f"{name}: a whole number has thousands of digits: write it like 1e26") from None
+    _check_bounds(values, name)
     return Document(name, text, values, dict(key_lines(text)))
+
+
+def _check_bounds(values: Any, name: str) -> None:
+    held = [(values, 0)]
+    while held:
+        value, depth = held.pop()
+        if depth > DEEPEST:
+            raise UserError(f"{name}: nested too deeply: {depth} levels, at most {DEEPEST} can be read")
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+            raise UserError(f"{name}: a whole number of {value.bit_length():,} bits: write it like 1e26")
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        held += [(item, depth + 1) for item in inside]
 
 
 def validate(model: type[Model], values: Mapping[str, Any], document: Document, at: KeyPath = ()) -> Model:
@@ -107,7 +121,8 @@ def dotted(path: KeyPath) -> str:
     """A key path as a person writes it: `stage.corpus.sources[1].glob`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = f"[{part}]" if isinstance(part, int) else part if part.isprintable() else json.dumps(part)
+        text += name if isinstance(part, int) or not text else f".{name}"
     return text
 
 

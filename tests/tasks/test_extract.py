@@ -130,6 +130,7 @@ HOSTILE = [
     " " * 100_000, "\n" * 100_000, "1/" * 50_000, "½" * 50_000, "99**98**97",
     "\\boxed{" * 20_000, "1e" * 40_000, "def f" * 20_000, "\t" * 60_000 + "```",
     "1 /" + " " * 60_000, "[" * 60_000, "a_" * 40_000,
+    "a" + "\u0316\u0300" * 30_000, "a" + "\u0301" * 30_000 + "\u0316" * 30_000, "\ufdfa" * 60_000,
     "answer is " + "*" * 60_000, "1" + "_111" * 20_000, "1" + "_111" * 16_000 + "_", "−" * 60_000, "(-" * 60_000,
 ]  # fmt: skip
 
@@ -203,6 +204,17 @@ def test_a_program_is_taken_out_of_a_chat_or_goes_on_from_its_prompt(text):
     names: dict = {}
     exec(code(text, "root", PROMPT), names)  # the texts above, written here
     assert names["root"](9) == 3
+
+
+@pytest.mark.parametrize("prompt", ["(" * 5000, "-" * 100_000 + "1", "x" + ".a" * 100_000, "x\0", "'\ud800'"])
+def test_a_prompt_that_cannot_be_parsed_is_left_out_as_well(prompt):
+    assert code("```\ndef f():\n    return 1\n```", "f", prompt) == "def f():\n    return 1\n"
+
+
+def test_marks_beyond_counting_do_not_change_what_an_ordinary_word_is():
+    assert canonical("Ro\u0302me is\u00a0ﬁne", "text") == "r\u00f4me is fine"
+    long = "x" * 2000
+    assert canonical(f"{long.upper()} ﬁ", "text") == f"{long} fi"
 
 
 def test_a_prompt_that_is_not_whole_python_is_left_out_where_the_function_is_defined_anew():

@@ -155,19 +155,56 @@ def test_every_format_reads_every_kind_of_file_alike(tmp_path, name, file):
         ("mmlu", {"answer": 4}, "answer: 4 is outside the 4 choices"),
         ("mmlu", {"answer": -1}, "outside the 4 choices"),
         ("mmlu", {"answer": True}, "outside the 4 choices"),
-        ("mmlu", {"choices": ["1"]}, "at least two"),
+        ("mmlu", {"choices": ["1"]}, "2 to 26"),
+        ("mmlu", {"choices": [str(n) for n in range(27)]}, "2 to 26"),
+        ("mmlu", {"subject": ["a"]}, "subject: \"['a']\" is no text"),
+        ("mmlu", {"id": [1]}, "id: '[1]': give text or a whole number"),
+        ("mmlu", {"id": True}, "id: 'True': give text or a whole number"),
+        ("humaneval", {"entry_point": "def"}, "entry_point: 'def' is no name"),
+        ("humaneval", {"canonical_solution": 5}, "canonical_solution: '5' is no text"),
+        ("mbpp", {"test_imports": "import math"}, "test_imports: give a list"),
+        ("mbpp", {"test_imports": 5}, "test_imports: give a list"),
+        ("mbpp", {"test_imports": [1]}, "test_imports: give a list"),
+        ("mbpp", {"test_setup_code": 5}, "test_setup_code: '5' is no text"),
+        ("mbpp", {"code": ["x"]}, "code: \"['x']\" is no text"),
+        ("arc", {"choices": {"text": ["a", ""], "label": ["1", "2"]}}, "one of the choices is empty"),
+        ("arc", {"choices": {"text": ["a", "b"], "label": ["2", "2"]}}, "2 texts but 1 different labels"),
+        ("hellaswag", {"endings": ["[title]", "[step]", "a"]}, "one of the choices is empty"),
+        ("hellaswag", {"label": "0000000001"}, "outside the 4 choices"),
         ("arc", {"answerKey": "A"}, "none of the labels"),
-        ("arc", {"choices": {"text": ["a", "b"], "label": ["A"]}}, "2 texts but 1 labels"),
+        ("arc", {"choices": {"text": ["a", "b"], "label": ["A"]}}, "2 texts but 1 different labels"),
         ("arc", {"choices": ["a", "b"]}, "give an object"),
         ("hellaswag", {"label": ""}, "label: '' is outside"),
         ("hellaswag", {"label": "9"}, "outside the 4 choices"),
-        ("hellaswag", {"endings": "abc"}, "at least two"),
+        ("hellaswag", {"endings": "abc"}, "2 to 26"),
     ],
 )
 def test_a_row_that_is_not_as_published_is_named_with_its_line(tmp_path, name, change, problem):
     with pytest.raises(UserError) as error:
         task_of(tmp_path, name, [ROWS[name] | change])
     assert problem in str(error.value) and "rows.jsonl:1: " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_row_without_an_id_has_its_number(tmp_path):
+    for name, column in (("humaneval", "task_id"), ("mmlu", "id"), ("arc", "id"), ("hellaswag", "ind")):
+        rows = [ROWS[name] | {column: None}, ROWS[name] | {column: ""}]
+        assert [item.id for item in task_of(tmp_path, name, rows).items] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "problem"),
+    [
+        ("gsm8k", 'kind = "code"', "task.t.kind: item '1': answer: give {\"entry_point\""),
+        ("mmlu", 'kind = "code"', "task.t.kind: item '1': answer: give {\"entry_point\""),
+        ("humaneval", 'kind = "generate"', "item 'HumanEval/900': answer: "),
+        ("gsm8k", 'extract = { form = "letter" }', "task.t.extract: item '1': answer: '1,234' is no letter"),
+        ("gsm8k", 'extract = { form = "expression" }', "task.t.extract: item '1': answer: give {numbers"),
+    ],
+)
+def test_a_kind_or_form_that_the_answers_have_not_is_refused(tmp_path, name, more, problem):
+    with pytest.raises(UserError) as error:
+        task_of(tmp_path, name, [ROWS[name]], more)
+    assert problem in str(error.value) and "\n" not in str(error.value)
 
 
 def hub(monkeypatch, load):

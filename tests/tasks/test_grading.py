@@ -197,6 +197,13 @@ def test_an_honest_program_is_right_and_a_wrong_one_wrong(kind: str, sandbox: Sa
     assert grade_program("def add(a, b): return 3", ADD[kind], LIMITS, sandbox).outcome == Outcome.WRONG
 
 
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def by_test(program: str, test: str, sandbox: Sandbox, **more: object) -> Outcome:
     check = {"entry_point": "f", "test": "def check(candidate):\n    " + test.replace("\n", "\n    "), **more}
     return grade_program(program, check, LIMITS, sandbox).outcome
@@ -219,6 +226,12 @@ def by_test(program: str, test: str, sandbox: Sandbox, **more: object) -> Outcom
         ("return type(x).__name__", "for v in (1, True, (1,), [1], {1}, 1.0): assert candidate(v) == type(v).__name__"),
         ("x.sort()", "a = [3, 1, 2]; candidate(a); assert a == [1, 2, 3]"),
         ("x.update(a=1)", "a = {}; candidate(a); assert a == {'a': 1}"),
+        ("x.append(1)", "from collections import deque; a = deque(); candidate(a); assert a == deque([1])"),
+        ("return {x: 2}.keys()", "k = candidate(1); assert k == {1} and sorted(k) == [1] and len(k) == 1"),
+        ("return {1: x}.values()", "assert list(candidate([])) == [[]]"),
+        ("return {x: []}.items()", "assert list(candidate(1)) == [(1, [])]"),
+        ("from decimal import Decimal; return Decimal(x)", "assert candidate('1.50') == 1.5 > candidate('-0')"),
+        ("from fractions import Fraction; return Fraction(x, 2)", "assert candidate(3) == 1.5"),
         ("return '\\ud800'", "assert candidate(1) == '\\ud800'"),
     ],
 )  # fmt: skip
@@ -280,6 +293,25 @@ def test_a_program_cannot_make_the_tests_calls_fail_as_ours(sandbox: Sandbox) ->
     assert by_test(deep, "assert candidate([[candidate(1)]]) == 1", sandbox) == Outcome.WRONG
 
 
+def test_large_arguments_do_not_make_a_right_program_wrong(sandbox: Sandbox) -> None:
+    """They do not come back with the value, which alone has to be within the limit of output."""
+    program, test = "def f(x): return len(x)", "assert candidate('x' * 3_000_000) == 3_000_000"
+    assert by_test(program, test, sandbox) == Outcome.RIGHT
+
+
+SAYS = "import json, os, time\nb = json.dumps({}).encode()\nos.write(4, len(b).to_bytes(4, 'big') + b)\ntime.sleep(0.2)"
+
+
+@pytest.mark.parametrize("asked", ["", "candidate(1)\n"])
+@pytest.mark.parametrize(
+    "said",
+    [[1], "call", None, {}, {"call": 1}, {"call": ["list"]}, {"call": ["list"], "named": 5}, {"passed": "x"},
+     {"failed": 5}, {"failed": None}, {"unsupported": 5}],
+)  # fmt: skip
+def test_a_test_that_writes_to_the_pipe_of_its_calls_is_our_error(said: object, asked: str, sandbox: Sandbox) -> None:
+    assert by_test("def f(x): return 1", asked + SAYS.format(repr(said)), sandbox) == Outcome.GRADER_ERROR
+
+
 def test_a_test_that_is_no_python_is_our_error(sandbox: Sandbox) -> None:
     check = {"entry_point": "f", "test": "def check(candidate:"}
     assert grade_program("def f(x): return 1", check, LIMITS, sandbox).outcome == Outcome.GRADER_ERROR
@@ -326,6 +358,15 @@ def test_cases_are_compared_by_value_and_type(
         ({"entry_point": "f()", "test": "x"}, "not a function's name"),
         ({"entry_point": "f", "tests": [{"args": []}]}, "expected"),
         ({"entry_point": "f", "tests": [{"args": [], "expected": float("nan")}]}, "NaN"),
+        ({"entry_point": "f", "test": "  \n"}, "only one"),
+        ({"entry_point": "def", "test": "x"}, "not a function's name"),
+        ({"entry_point": "f", "tests": [{"args": "abc", "expected": 1}]}, "args"),
+        ({"entry_point": "f", "tests": [{"args": {"a": 1}, "expected": 1}]}, "args"),
+        ({"entry_point": "f", "tests": [{"args": [nested(150)], "expected": 1}]}, "100 deep"),
+        ({"entry_point": "f", "tests": [{"args": [], "expected": nested(150)}]}, "100 deep"),
+        ({"entry_point": "f", "tests": [{"args": [], "expected": nested(9999)}]}, "100 deep"),
+        ({"entry_point": "f", "test": "x", "in_place": "no"}, "in_place: 'no'; give true or false"),
+        ({"entry_point": "f", "test": "x", "tolerance": 10**400}, "tolerance"),
         ({"entry_point": "f", "test": "x", "tolerance": -1}, "tolerance"),
         ({"entry_point": "f", "test": "x", "tolerance": "0.1"}, "tolerance"),
         ({"entry_point": "f", "test": 5}, "test: '5'; give text"),

@@ -161,6 +161,7 @@ GOOD = json.dumps(ROWS[0])
         (GOOD.replace('["Paris", "Rome"]', "[]"), "choices: missing"),
         (GOOD.replace("France", "\\ud800"), ":1: half of a surrogate"),
         ("[" * 100_000, ":1: nested too deeply"),
+        *((GOOD[:-1] + ', "x": ' + "[" * depth + "]" * depth + "}", ":1: nested ") for depth in (100, 300, 600, 900)),
         (GOOD.replace('"label": 0', '"label": ' + "9" * 5000), "thousands of digits"),
         ("", "holds no items"),
         ("\n \n", "holds no items"),
@@ -188,6 +189,10 @@ def test_a_row_that_is_wrong_is_named_by_its_line(tmp_path, rows, problem):
         ("limit = 0", ":6: task.capitals.limit: 0: expected at least 1"),
         ('format = "ark"', ":6: task.capitals.format: unknown format 'ark', did you mean arc?"),
         ('format = "arc"', "the fields of arc are known"),
+        ('choices = ["a"]', ":6: task.capitals.choices: 1; give between 2 and 26"),
+        ('choices = ["a", "a"]', ":6: task.capitals.choices: 'a' stands there twice"),
+        ('choices = ["a", ""]', ":6: task.capitals.choices: give a list of texts that are not empty"),
+        (f"choices = {[str(n) for n in range(27)]}", ":6: task.capitals.choices: 27; give"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named_by_its_line(tmp_path, line, problem):
@@ -200,7 +205,8 @@ def test_a_setting_that_is_wrong_is_named_by_its_line(tmp_path, line, problem):
         ("", "name: missing"),
         ('name = "a"', "task: missing"),
         ('name = "a b"\n[task.t]\nkind = "text"', "suite.toml:1: name: 'a b': use letters"),
-        ('name = "a"\n[task."t t"]\nkind = "text"', "use letters, digits, dots, dashes and underscores in a task's"),
+        ('name = "a"\n[task."t t"]\nkind = "text"', ":2: task 't t': use letters, digits, dots"),
+        ('name = "a"\n[task."t\\n"]\nkind = "text"', ":2: task 't\\n': use letters, digits, dots"),
         ('name = "a"\n[task.t]\nitems = []', "suite.toml:2: task.t.kind: missing"),
         ('name = "a"\n[task.t]\nkind = "choise"', 'suite.toml:3: task.t.kind: "choise": expected'),
     ],
@@ -220,6 +226,9 @@ def test_a_suite_without_its_head_is_one_line(tmp_path, suite, problem):
         ("text", "items = [1]", "suite.toml:4: expected a table"),
         ("text", 'items = "no.jsonl"', "no.jsonl: no such file"),
         ("text", 'items = "suite.toml"', "rows are read from .jsonl"),
+        ("text", f'items = "{"x" * 300}.jsonl"', "file name too long"),
+        ("generate", f'items = "{"x" * 300}.json"', "file name too long"),
+        ("generate", 'format = "gsm8k"\nchoices = ["a", "b"]\nitems = []', "the choices of gsm8k are known"),
         ("text", 'items = { from = "x" }', "has one of the keys corrupt, generator, hub, given"),
         ("text", 'fields = { questions = "q" }', ":4: task.t.fields.questions: unknown key, did you mean question?"),
         ("text", "shots = 2", ":4: task.t.shots: has no meaning in a task of kind text"),
@@ -257,6 +266,36 @@ def test_a_task_that_is_wrong_is_one_line_with_the_mend(tmp_path, kind, line, pr
     path = tmp_path / "suite.toml"
     path.write_text(f'name = "a"\n[task.t]\nkind = "{kind}"\n{line}\n')
     assert problem in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("family", "form", "problem"),
+    [
+        ("arithmetic", "letter", "is no letter (extract.form)"),
+        ("arithmetic", "expression", "for an expression"),
+        ("programs", "expression", "for an expression"),
+    ],
+)
+def test_answers_that_have_not_the_form_that_is_asked_for_are_refused(tmp_path, family, form, problem):
+    """Else no answer could ever be right."""
+    path = tmp_path / "suite.toml"
+    table = f'items = {{ generator = "{family}", n = 5 }}\nextract = {{ form = "{form}" }}'
+    path.write_text(f'name = "a"\n[task.t]\nkind = "generate"\n{table}\n')
+    said = refusal(path)
+    assert ":5: task.t.extract: item '" in said and problem in said
+
+
+def test_a_name_of_a_suite_or_file_that_no_file_system_takes_is_one_line(tmp_path):
+    assert "file name too long" in refusal(Path("x" * 300))
+    path = write(tmp_path, FIVE_LINES.replace('"capitals.jsonl"', '{ given = "rows" }'))
+    assert "file name too long" in refusal(path, given={"rows": "x" * 300 + ".jsonl"})
+
+
+def test_a_row_of_a_whole_document_is_no_longer_than_a_line_may_be(tmp_path):
+    suite = FIVE_LINES.replace("capitals.jsonl", "capitals.json")
+    rows = json.dumps([ROWS[0], ROWS[1] | {"q": "x" * (5 << 20)}])
+    assert "capitals.json row 2: a row of more than 4 MiB" in refusal(write(tmp_path, suite, rows, "capitals.json"))
+    assert "nested too deeply" in refusal(write(tmp_path, suite, "[" * 100_000, "capitals.json"))
 
 
 def test_files_that_are_damaged_are_one_line(tmp_path):

@@ -20,6 +20,7 @@ from orionlm.tasks.task import Extraction, Form
 
 MOST_TEXT = 1 << 16
 MOST_DIGITS = 400
+MOST_WORD = 1000
 MOST_PATTERN = 500
 MOST_REPEATS = 1000
 SECONDS = 1.0
@@ -89,10 +90,10 @@ def canonical(found: str, form: Form) -> str | None:
         value = number(found)
         return None if value is None else str(value)
     if form == "letter":
-        letter = unicodedata.normalize("NFKC", found).strip().strip("()[].:*").upper()
+        letter = _normal(found).strip().strip("()[].:*").upper()
         return letter if len(letter) == 1 and "A" <= letter <= "Z" else None
     if form == "text":
-        return " ".join(unicodedata.normalize("NFKC", found).casefold().split()) or None
+        return " ".join(" ".join(_normal(word).casefold() for word in found.split()).split()) or None
     if form == "words":
         return ", ".join(part for part in re.split(r"[\s,]+", found.strip(" \t\r\n[]")) if part) or None
     if form == "expression":
@@ -102,6 +103,12 @@ def canonical(found: str, form: Form) -> str | None:
             return None
         return "".join(found.split())
     return found if found else None
+
+
+def _normal(word: str) -> str:
+    """In Unicode's form NFKC; a word that no one would write as it is, since the marks on one letter are sorted in the
+    square of their number."""
+    return word if len(word) > MOST_WORD else unicodedata.normalize("NFKC", word)
 
 
 def number(text: str) -> Fraction | None:
@@ -167,7 +174,7 @@ def code(text: str, entry_point: str = "", prompt: str = "") -> str:
         return prompt + program
     try:
         ast.parse(prompt)
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deeply
         return program
     return f"{prompt}\n{program}"
 

@@ -11,6 +11,7 @@ import builtins
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 from orionlm.tasks import extract, simplebench
@@ -33,28 +34,29 @@ class Format:
 def humaneval(row: Row, number: int) -> Item:
     """task_id, prompt, entry_point, canonical_solution, test."""
     prompt, entry_point, test = (_text(row, name) for name in ("prompt", "entry_point", "test"))
-    if not entry_point.isidentifier():
+    if not entry_point.isidentifier() or iskeyword(entry_point):
         raise ValueError(f"entry_point: {entry_point!r} is no name of a function")
     if "def check(" not in test:
         raise ValueError("test: defines no check(candidate)")
-    extra = {"shown": row["canonical_solution"]} if row.get("canonical_solution") else {}
+    solution = _optional(row, "canonical_solution")
     answer = {"prompt": prompt, "test": test, "entry_point": entry_point}
-    return Item(str(row.get("task_id", number)), prompt, (), answer, extra=extra)
+    return Item(_id(row, "task_id", number), prompt, (), answer, extra={"shown": solution} if solution else {})
 
 
 def mbpp(row: Row, number: int) -> Item:
     """task_id, text (in the sanitized set: prompt), code, test_list, test_setup_code (sanitized: test_imports)."""
     name = "text" if "text" in row else "prompt"
-    tests, code = row.get("test_list"), row.get("code")
-    if not isinstance(tests, (list, tuple)) or not tests or not all(isinstance(test, str) for test in tests):
+    tests, imports, code = row.get("test_list"), row.get("test_imports") or [], _optional(row, "code")
+    if not _texts(tests) or not tests:
         raise ValueError("test_list: give a list of assertions")
-    setup = [row.get("test_setup_code") or "", *(row.get("test_imports") or ())]
+    if not _texts(imports):
+        raise ValueError("test_imports: give a list of lines")
     extra = {"tests": "\n".join(tests[:3])}
-    if isinstance(code, str) and code:
+    if code:
         extra["shown"] = code.replace("\r\n", "\n") + "\n[DONE]"
-    test = "\n".join([*filter(None, setup), *tests]).replace("\r\n", "\n")
-    answer = {"entry_point": _tested(tests, code if isinstance(code, str) else ""), "test": test}
-    return Item(str(row.get("task_id", number)), _text(row, name), (), answer, extra=extra)
+    setup = filter(None, [_optional(row, "test_setup_code"), *imports])
+    answer = {"entry_point": _tested(tests, code), "test": "\n".join([*setup, *tests]).replace("\r\n", "\n")}
+    return Item(_id(row, "task_id", number), _text(row, name), (), answer, extra=extra)
 
 
 def _tested(tests: Sequence[str], code: str) -> str:
@@ -83,7 +85,7 @@ def gsm8k(row: Row, number: int) -> Item:
     value = solution.rpartition("####")[2].strip()
     if "####" not in solution or extract.number(value) is None:
         raise ValueError(f"answer: {solution[-40:]!r} ends in no '#### number'")
-    return Item(str(row.get("id", number)), _text(row, "question"), (), value, extra={"shown": solution})
+    return Item(_id(row, "id", number), _text(row, "question"), (), value, extra={"shown": solution})
 
 
 def mmlu(row: Row, number: int) -> Item:
@@ -91,9 +93,9 @@ def mmlu(row: Row, number: int) -> Item:
     choices, answer = _choices(row.get("choices"), "choices"), row.get("answer")
     if isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().upper() in LETTERS:
         answer = LETTERS.index(answer.strip().upper())
-    subject = str(row.get("subject") or "")
+    subject = _optional(row, "subject")
     return Item(
-        str(row.get("id", number)), _text(row, "question").strip(), choices, _index(answer, choices, "answer"),
+        _id(row, "id", number), _text(row, "question").strip(), choices, _index(answer, choices, "answer"),
         extra={"subject": subject.replace("_", " ")},
     )  # fmt: skip
 
@@ -103,27 +105,25 @@ def arc(row: Row, number: int) -> Item:
     given = row.get("choices")
     if not isinstance(given, Mapping) or not isinstance(given.get("label"), (list, tuple)):
         raise ValueError("choices: give an object with the lists text and label")
-    choices, labels = _choices(given.get("text"), "choices.text"), [str(label) for label in given["label"]]
-    if len(labels) != len(choices):
-        raise ValueError(f"choices: {len(choices)} texts but {len(labels)} labels")
+    choices, labels = _scored(_choices(given.get("text"), "choices.text")), [str(label) for label in given["label"]]
+    if len(set(labels)) != len(choices) or len(labels) != len(choices):
+        raise ValueError(f"choices: {len(choices)} texts but {len(set(labels))} different labels")
     key = str(row.get("answerKey"))
     if key not in labels:
         raise ValueError(f"answerKey: {key!r} is none of the labels {', '.join(labels)}")
-    return Item(str(row.get("id", number)), _text(row, "question"), choices, labels.index(key))
+    return Item(_id(row, "id", number), _text(row, "question"), choices, labels.index(key))
 
 
 def hellaswag(row: Row, number: int) -> Item:
     """ind, activity_label, ctx_a, ctx_b, endings, label, source_id: items of one source share a passage."""
-    before = _text(row, "activity_label"), _text(row, "ctx_a"), row.get("ctx_b") or ""
-    if not isinstance(before[2], str):
-        raise ValueError("ctx_b: not text")
-    choices = tuple(clean_hellaswag(ending) for ending in _choices(row.get("endings"), "endings"))
+    before = _text(row, "activity_label"), _text(row, "ctx_a"), _optional(row, "ctx_b")
+    choices = _scored(tuple(clean_hellaswag(ending) for ending in _choices(row.get("endings"), "endings")))
     label = row.get("label")
     if isinstance(label, str) and label.isascii() and label.isdigit():
-        label = int(label[:9])
+        label = int(label) if len(label) < 3 else label
     question = clean_hellaswag(f"{before[0]}: {before[1]} {before[2].capitalize()}")
     return Item(
-        str(row.get("ind", number)), question, choices, _index(label, choices, "label"), str(row.get("source_id") or "")
+        _id(row, "ind", number), question, choices, _index(label, choices, "label"), str(row.get("source_id") or "")
     )
 
 
@@ -198,10 +198,36 @@ def _text(row: Row, name: str) -> str:
     return value
 
 
+def _optional(row: Row, name: str) -> str:
+    value = row.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name}: {str(value)[:40]!r} is no text")
+    return value or ""
+
+
+def _id(row: Row, name: str, number: int) -> str:
+    """The number of the row where it has no id of its own."""
+    value = row.get(name)
+    if isinstance(value, bool) or not (value is None or isinstance(value, (str, int))):
+        raise ValueError(f"{name}: {str(value)[:40]!r}: give text or a whole number")
+    return str(number if value is None or value == "" else value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
 def _choices(value: Any, name: str) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or len(value) < 2 or not all(isinstance(one, str) for one in value):
-        raise ValueError(f"{name}: give a list of at least two texts")
+    if not _texts(value) or not 2 <= len(value) <= len(LETTERS):
+        raise ValueError(f"{name}: give a list of 2 to {len(LETTERS)} texts")
     return tuple(value)
+
+
+def _scored(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Choices whose likelihoods are taken, and divided by their lengths."""
+    if not all(choice.strip() for choice in choices):
+        raise ValueError("one of the choices is empty")
+    return choices
 
 
 def _index(value: Any, choices: tuple[str, ...], name: str) -> int:

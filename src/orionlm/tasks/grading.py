@@ -12,18 +12,19 @@ test that fails before the program has answered a single call, a test that passe
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import Any
 
 from orionlm.errors import UserError
 from orionlm.tasks.outcome import Grade, Outcome
 from orionlm.tasks.sandbox import STANDARD, Ended, Limits, Process, Sandbox, SandboxFailure
-from orionlm.tasks.sandbox.codec import encode, equal, plain
+from orionlm.tasks.sandbox.codec import DEEPEST, encode, equal, plain
 from orionlm.tasks.sandbox.zygotes import shared, understood
 
 MODULE = "solution"  # what a program is called in its process: not __main__, so that it only defines
@@ -55,11 +56,11 @@ class Check:
     in_place: bool = False
 
     def __post_init__(self) -> None:
-        if not self.entry_point.isidentifier():
+        if not self.entry_point.isidentifier() or iskeyword(self.entry_point):
             raise UserError(f"entry_point: {self.entry_point!r} is not a function's name; name what the tests call")
-        if bool(self.cases) == bool(self.test):
+        if bool(self.cases) == bool(self.test.strip()):
             raise UserError(f"{self.entry_point}: give either tests as cases or a test as Python, and only one of them")
-        if not (0 <= self.tolerance < math.inf):
+        if not (0 <= self.tolerance <= sys.float_info.max):
             raise UserError(f"tolerance: {self.tolerance}; it must be zero or more, and finite")
 
     @classmethod
@@ -71,17 +72,19 @@ class Check:
             named = f"{min(unknown)!r} is not known" if unknown else "no entry_point"
             raise UserError(f"a code item's answer: {named}; give entry_point, and tests, or prompt and test")
         try:
-            cases = tuple(Case(tuple(each["args"]), each["expected"]) for each in answer.get("tests", ()))
-            json.dumps([[case.args, case.expected] for case in cases], allow_nan=False)
-        except (KeyError, TypeError, ValueError):
+            cases = tuple(_case(each) for each in answer.get("tests", ()))
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise UserError(
-                f'{answer["entry_point"]}: tests: each must be {{"args": [...], "expected": ...}} in JSON, without NaN'
+                f'{answer["entry_point"]}: tests: each must be {{"args": [...], "expected": ...}} in JSON, without NaN '
+                f"and at most {DEEPEST} deep"
             ) from None
         for name in ("test", "prompt", "tolerance"):
             value, good = answer.get(name, 0), (int, float) if name == "tolerance" else str
             if name in answer and (not isinstance(value, good) or isinstance(value, bool)):
                 said = "a number" if name == "tolerance" else "text"
                 raise UserError(f"{answer['entry_point']}: {name}: {str(value)[:40]!r}; give {said}")
+        if not isinstance(answer.get("in_place", False), bool):
+            raise UserError(f"{answer['entry_point']}: in_place: {str(answer['in_place'])[:40]!r}; give true or false")
         rest = {name: answer[name] for name in ("test", "prompt", "tolerance", "in_place") if name in answer}
         return cls(answer["entry_point"], cases, **rest)
 
@@ -152,15 +155,14 @@ def _by_test(program: str, check: Check, process: Process, sandbox: Sandbox) -> 
     limits = replace(process.limits, output=max(process.limits.output, MOST_ASKED))
     with sandbox.start(limits) as test:
         try:
-            said = test.ask(first)
+            said = _said(test.ask(first))
             while "call" in said:
-                answer = understood(
-                    process.ask({"args": said["call"], "named": said["named"], "call": check.entry_point})
-                )
+                asked = {"args": said["call"], "named": said["named"], "call": check.entry_point}
+                answer = understood(process.ask(asked | {"in_place": check.in_place}))
                 answered += 1
                 if "returned" in answer and answer["returned"] is not None and not check.in_place:
                     answer["args"] = None
-                said = test.ask(answer)
+                said = _said(test.ask(answer))
         except Ended as end:
             if test.ended is None:  # it was the program that ended
                 raise
@@ -176,6 +178,26 @@ def _by_test(program: str, check: Check, process: Process, sandbox: Sandbox) -> 
     if said.get("passed") is True:
         return Grade(Outcome.RIGHT, program, f"{answered} calls")
     return Grade(Outcome.WRONG, program, f"after {answered} calls: {said['failed']}")
+
+
+def _case(given: Mapping[str, Any]) -> Case:
+    args, expected = given["args"], given["expected"]
+    if not isinstance(args, list | tuple):
+        raise TypeError("args is no list")
+    json.dumps([args, expected], allow_nan=False)
+    encode([list(args), expected])  # no deeper than may cross
+    return Case(tuple(args), expected)
+
+
+def _said(message: Any) -> dict[str, Any]:
+    """What a test's process says: a call, or how the test ended; unless the test itself wrote to that pipe."""
+    if isinstance(message, dict) and (
+        (isinstance(message.get("call"), list) and isinstance(message.get("named"), list))
+        or any(isinstance(message.get(name), str) for name in ("failed", "unsupported"))
+        or message.get("passed") is True
+    ):
+        return message
+    raise SandboxFailure("the test broke into the conversation about its calls")
 
 
 def _raised(answer: dict[str, Any]) -> str:

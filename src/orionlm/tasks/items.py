@@ -61,7 +61,7 @@ def own(row: Mapping[str, Any], number: int, kind: Kind, form: Form, fields: Fie
 
 def checked_choices(value: Any) -> tuple[str, ...]:
     """A row's choices: at least two different texts, or none."""
-    if value is None or value == []:
+    if value is None or value == [] or value == ():
         return ()
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) and one.strip() for one in value):
         raise ValueError("choices: give a list of texts that are not empty")

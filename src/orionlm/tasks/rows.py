@@ -13,14 +13,16 @@ from orionlm.errors import UserError
 
 READABLE = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 MOST_LINE = 4 << 20  # a longer line is a file that is not what its name says, not a question
+MOST_DOCUMENT = 256 << 20  # of a .json file, which must be read whole
+DEEPEST = 100
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where, row), in order. A .json file holds a list of rows, or an object with one list and nothing else."""
     if not path.name.lower().endswith(READABLE):
         raise UserError(f"{path}: rows are read from {', '.join(READABLE)}; convert it to .jsonl, one object a line")
-    if not path.is_file():
-        raise UserError(f"{path}: {'a directory' if path.is_dir() else 'no such file'}; give a file of rows")
+    if problem := missing(path):
+        raise UserError(f"{path}: {problem}; give a file of rows")
     suffix = path.name.lower()
     if suffix.endswith(".parquet"):
         yield from _parquet(path)
@@ -28,6 +30,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _document(path)
     else:
         yield from _lines(path)
+
+
+def missing(path: Path) -> str:
+    """Why there is no file to read at `path`; empty if there is one."""
+    try:
+        return "" if path.is_file() else "a directory" if path.is_dir() else "no such file"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
 
 
 def read_hub(
@@ -102,21 +112,36 @@ def _line(error: Exception) -> str:
 def _checked(where: str, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UserError(f"{where}: a {type(row).__name__} where an object is expected; write one object a line")
+    if _deeper(row, DEEPEST):
+        raise UserError(f"{where}: nested more than {DEEPEST} deep; write one flat object a line")
     try:
-        json.dumps(row, ensure_ascii=False, default=str).encode()
+        size = len(json.dumps(row, ensure_ascii=False, default=str).encode())
     except UnicodeEncodeError:
         raise UserError(f"{where}: half of a surrogate pair (\\ud800…\\udfff), which is no text; take it out") from None
+    if size > MOST_LINE:
+        raise UserError(f"{where}: a row of more than {MOST_LINE >> 20} MiB; write one item a row")
     return row
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return depth == 0 or any(_deeper(each, depth - 1) for each in inner)
 
 
 def _document(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
+        if path.stat().st_size > MOST_DOCUMENT:
+            raise UserError(f"{path}: more than {MOST_DOCUMENT >> 20} MiB; convert it to .jsonl, one object a line")
         value = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_not_a_number)
+    except OSError as error:
+        raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text: save the file as UTF-8") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg.lower()})") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply; write one flat object a row") from None
+    except ValueError as error:
         raise UserError(f"{path}: not usable JSON: {_line(error)}") from None
     if isinstance(value, dict) and len(value) == 1:
         value = next(iter(value.values()))

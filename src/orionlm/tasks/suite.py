@@ -31,8 +31,8 @@ from orionlm.tasks import extract, prompts
 from orionlm.tasks.formats import FORMATS, Format
 from orionlm.tasks.generators import corrupted
 from orionlm.tasks.generators.generate import family, form_of, generate
-from orionlm.tasks.items import own
-from orionlm.tasks.rows import read_hub, read_rows
+from orionlm.tasks.items import checked_answer, checked_choices, own
+from orionlm.tasks.rows import missing, read_hub, read_rows
 from orionlm.tasks.task import Extraction, Form, Item, Suite, Task
 from orionlm.tasks.written import FREE, IDLE, SOURCES, Corrupt, Extract, Generator, Head, Settings
 from orionlm.toml_lines import KeyPath
@@ -51,15 +51,15 @@ def published_suites() -> list[str]:
 def load_suite(reference: Path | str, given: Mapping[str, Path | str] | None = None) -> Suite:
     """The suite of a TOML file, or a published one by its name. `given`: the files that it leaves to its user."""
     path = Path(reference)
-    if path.is_file():
+    problem = missing(path)
+    if not problem:
         document = read_toml(path)
     elif str(reference) in published_suites():
         text = resources.files("orionlm").joinpath("tasks", "suites", f"{reference}.toml").read_text(encoding="utf-8")
         document = parse_toml(text, f"{reference}.toml")
     else:
-        kind = "a directory" if path.is_dir() else "no such file"
         known = nearest(str(reference), published_suites())
-        raise UserError(f"suite {str(reference)!r}: {kind}, and no published suite of that name: {known}")
+        raise UserError(f"suite {str(reference)!r}: {problem}, and no published suite of that name: {known}")
     head = validate(Head, document.values, document)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", head.name):
         raise document.error(("name",), f"{head.name!r}: use letters, digits, dots, dashes and underscores")
@@ -83,7 +83,9 @@ class _Loader:
         self.at: KeyPath = ("task", name)
         self.asked: set[str] = set()
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise document.error(self.at, "use letters, digits, dots, dashes and underscores in a task's name")
+            raise UserError(
+                f"{self._where(self.at)}: task {name!r}: use letters, digits, dots, dashes and underscores in its name"
+            )
         self.format = self._format(table)
         self.settings = self._settings(table)
         self.written = set(table)
@@ -93,6 +95,10 @@ class _Loader:
 
     def task(self) -> Task:
         settings = self.settings
+        try:
+            checked_choices(settings.choices)
+        except ValueError as error:
+            raise self.error("choices", str(error).removeprefix("choices: ")) from None
         for field in IDLE[settings.kind]:
             if field in self.written:
                 raise self.error(field, f"has no meaning in a task of kind {settings.kind}; take it out")
@@ -131,8 +137,8 @@ class _Loader:
             return None
         if not isinstance(name, str) or name not in FORMATS:
             raise self.error("format", f"unknown format {str(name)!r}, {nearest(str(name), FORMATS)}")
-        if "fields" in table:
-            raise self.error("fields", f"the fields of {name} are known; take fields out, or format")
+        for field in {"fields", "choices"} & set(table):
+            raise self.error(field, f"the {field} of {name} are known; take {field} out, or format")
         return FORMATS[name]
 
     def _settings(self, table: dict[str, Any]) -> Settings:
@@ -244,8 +250,8 @@ class _Loader:
 
     def _file(self, name: str, at: KeyPath) -> Path:
         path = self.folder / name
-        if not path.is_file():
-            raise self.document.error(at, f"{path}: {'a directory' if path.is_dir() else 'no such file'}")
+        if problem := missing(path):
+            raise self.document.error(at, f"{path}: {problem}")
         return path
 
     def _where(self, at: KeyPath) -> str:
@@ -298,6 +304,13 @@ class _Loader:
                 raise self.error("items", f"item {item.id!r} has no choices, and the task is a choice")
             if task.kind == "generate" and item.choices and task.extraction.form != "letter":
                 raise self.error("extract", "items with choices are answered by a letter; set form = 'letter'")
+            try:
+                if task.kind == "code" or not item.choices:
+                    checked_answer(item.answer, task.kind, task.extraction.form, ())
+            except ValueError as error:
+                raise self.error(
+                    "extract" if task.kind == "generate" else "kind", f"item {item.id!r}: {error}"
+                ) from None
             missing = wanted - set(prompts.values(item))
             if missing:
                 known = ", ".join(sorted(prompts.values(item)))

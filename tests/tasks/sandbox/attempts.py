@@ -84,6 +84,10 @@ FILES = {
     "watch-files": "same(0x12c) if COLUMN == 0 else call(0, 262, 0, 0)",
     "lock-library": "import fcntl; fcntl.flock(open(os.__file__), fcntl.LOCK_EX | fcntl.LOCK_NB)",
     "lease-on-library": "import fcntl; fcntl.fcntl(open(os.__file__), 1024, fcntl.F_RDLCK)",
+    "times-of-dev-null": "os.utime(0)",
+    "mode-of-dev-null": "os.fchmod(0, 0o600)",
+    "write-to-dev-null": "os.write(0, b'x')",
+    "empty-library": "os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)",
     "shared-memory-file": "open('/dev/shm/sandbox-was-here', 'w')",
 }
 
@@ -173,6 +177,16 @@ KERNEL = {
     "lift-memory-limit": "import resource; resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "lock-memory": "assert libc.mlockall(3) == 0",
     "real-time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
+    "large-pipe": "import fcntl; fcntl.fcntl(os.pipe()[1], 1031, 1 << 20)",
+    "landlock": "same(444, 0, 0, 1)",
+    "open-by-second-way": "same(437, -100, b'/etc/passwd', bytes(24), 24)",
+    "watch-signals": "call(289, 74, -1, bytes(8), 8, 0)",
+    "timers": "call(283, 85, 0, 0)",
+    "memory-policy": "call(237, 235, 0, 0, 0, 0, 0, 0)",
+    "disk-priority": "call(251, 30, 1, 0, 0)",
+    "terminal-hang-up": "call(153, 58)",
+    "list-mounts": "same(458, 0, 0, 0, 0)",
+    "message-on-socket": "socket.socketpair()[0].sendmsg([b'x'])",
     "splice": "r, w = os.pipe(); a, b = os.pipe(); os.write(w, b'x'); os.splice(r, b, 1)",
 }
 
@@ -248,6 +262,13 @@ HOGS = {
         "n = 0\nwhile True:\n    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start(); n += 1",
         "raised out_of_memory",
     ),
+    "thread-bomb-of-small-stacks": (
+        "threading.stack_size(32768)\nfor _ in range(200):\n"
+        "    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\ntime.sleep(1000)",
+        "raised killed",
+    ),
+    "directories-without-end": ("while True: os.mkdir('d'); os.chdir('d')", "raised"),
+    "real-time-signal": ("os.kill(os.getpid(), 40); os.abort()", "killed"),
     "output-flood": ("while True: print('x' * 1000)", "flooded"),
     "error-flood": ("while True: sys.stderr.write('x' * 1000)", "flooded"),
     "result-flood": ("global result; result = 'x' * 10**8; raise SystemExit", "raised"),

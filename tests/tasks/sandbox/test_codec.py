@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import ItemsView, KeysView, ValuesView
 from enum import IntEnum
 from typing import Any
 
@@ -17,6 +18,7 @@ from orionlm.tasks.sandbox.codec import DEEPEST, Unserialisable, check, decode, 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.integers(-(2**200), 2**200) | st.floats() | st.complex_numbers()
     | st.text() | st.binary() | st.builds(bytearray, st.binary()) | st.builds(range, st.integers(), st.integers())
+    | st.fractions() | st.decimals(allow_nan=False)
 )  # fmt: skip
 HASHABLE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -27,7 +29,10 @@ VALUES = st.recursive(
     SCALARS,
     lambda inner: (
         st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(HASHABLE, inner, max_size=3)
-        | st.sets(HASHABLE, max_size=3)
+        | st.sets(HASHABLE, max_size=3) | st.lists(SCALARS, max_size=3).map(deque)
+        | st.dictionaries(st.text(), SCALARS, max_size=3).flatmap(
+            lambda given: st.sampled_from([given.keys(), given.values(), given.items()])
+        )
     ),
     max_leaves=12,
 )  # fmt: skip
@@ -43,6 +48,8 @@ def shape(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{shape(k)}:{shape(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
+        return type(value).__name__ + "(" + ",".join(map(shape, value)) + ")"
+    if isinstance(value, KeysView | ValuesView | ItemsView | deque):
         return type(value).__name__ + "(" + ",".join(map(shape, value)) + ")"
     if isinstance(value, set | frozenset):
         return type(value).__name__ + "(" + ",".join(sorted(map(shape, value))) + ")"

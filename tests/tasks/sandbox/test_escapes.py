@@ -76,7 +76,7 @@ class Host:
         return SimpleNamespace(
             canary=(self.file.read_text(), status.st_mode, status.st_uid, status.st_mtime_ns, status.st_nlink),
             library=(library.st_mode, library.st_mtime_ns, library.st_size, library.st_nlink),
-            null=os.stat("/dev/null").st_mode,
+            null=(os.stat("/dev/null").st_mode, os.stat("/dev/null").st_ctime_ns),
             mounts=Path("/proc/self/mountinfo").read_text(),
             name=socket.gethostname(),
             left=[

@@ -89,6 +89,42 @@ def test_no_descriptor_is_left_open(namespaces: Sandbox) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_no_descriptor_is_left_open_where_there_are_too_few(
+    namespaces: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipes = iter([os.pipe(), os.pipe()])
+    before = os.listdir("/proc/self/fd")
+
+    def pipe() -> tuple[int, int]:
+        for ends in pipes:
+            return ends
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    with pytest.raises(OSError, match="Too many"):
+        namespaces.start()
+    assert len(os.listdir("/proc/self/fd")) == len(before) - 4
+
+
+def test_an_end_by_any_signal_is_named(landlock: Sandbox) -> None:
+    """Where a program is no process 1, whom no signal of its own ends. Python has no names for real-time signals."""
+    for number, name in ((15, "SIGTERM"), (40, "signal 40"), (64, "SIGRTMAX")):
+        result = landlock.run(f"import os; os.kill(os.getpid(), {number})")
+        assert (result.kind, result.detail) == ("killed", f"killed by {name}")
+
+
+def test_threads_are_counted(sandbox: Sandbox) -> None:
+    code = (
+        "import threading, time\nthreading.stack_size(1 << 15)\n"
+        "for _ in range({}): threading.Thread(target=time.sleep, args=({},), daemon=True).start()\nresult = 1"
+    )
+    assert sandbox.run(code.format(10, 0.1), limits=Limits(threads=12)).value == 1
+    assert sandbox.run(code.format(200, 100) + "\ntime.sleep(5)", limits=Limits(threads=12)).kind in (
+        "raised",
+        "killed",
+    )
+
+
 def test_a_zygote_that_dies_takes_its_programs_along_and_is_replaced(sandbox: Sandbox) -> None:
     assert sandbox._zygote
     with pytest.raises(SandboxFailure), sandbox.start() as process:

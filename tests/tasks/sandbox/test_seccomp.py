@@ -59,6 +59,16 @@ def test_files_are_left_alone_where_there_is_no_scratch(machine: tuple[int, int]
         assert verdict(filter, number, architecture=architecture) == EPERM
 
 
+def test_no_file_can_be_emptied_where_there_is_no_scratch(machine: tuple[int, int]) -> None:
+    """Landlock knew nothing of O_TRUNC before Linux 6.2, and a file that is opened for reading can be cut with it."""
+    architecture, column = machine
+    for name, number in seccomp._numbers(seccomp.OPENED, column).items():
+        for flags, wanted in ((0, ALLOW), (0o2000000, ALLOW), (0o1000, EPERM), (0o2001000, EPERM)):
+            arguments = [0, flags] if name == "open" else [0, 0, flags]
+            assert verdict(build(files=False), number, *arguments, architecture=architecture) == wanted
+            assert verdict(build(), number, *arguments, architecture=architecture) == ALLOW
+
+
 def test_other_architectures_kill(machine: tuple[int, int]) -> None:
     for architecture in {X86_64, AARCH64, I386, ARM} - {machine[0]}:
         assert verdict(build(), 0, architecture=architecture) == KILL
@@ -79,6 +89,7 @@ def test_other_architectures_kill(machine: tuple[int, int]) -> None:
         ("fcntl", [3, 8], {}, EPERM),  # F_SETOWN
         ("fcntl", [3, 10], {}, EPERM),
         ("fcntl", [3, 15], {}, EPERM),
+        ("fcntl", [3, 1031], {}, EPERM),  # F_SETPIPE_SZ
         ("ioctl", [3, 0x541B], {}, ALLOW),
         ("ioctl", [0, 0x5412], {}, EPERM),  # TIOCSTI
         ("socketpair", [1], {}, ALLOW),

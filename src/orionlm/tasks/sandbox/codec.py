@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from decimal import Decimal
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -19,8 +22,15 @@ DEEPEST = 100
 LONGEST = 100_000  # of an iterator, which may never end
 _HEX = re.compile(r"-?0x[0-9a-f]+")
 _FLOAT = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?|-?inf|nan")
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?(E[+-]?\d+)?|-?Infinity|NaN")
 _BYTES = re.compile(r"([0-9a-f]{2})*")
-_CONTAINERS: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter}
+_VIEWS = {"keys": KeysView, "values": ValuesView, "items": ItemsView}  # of a dict
+_CONTAINERS: dict[str, Any] = {
+    "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque, "iterator": iter,
+    "keys": lambda parts: dict.fromkeys(parts).keys(),
+    "values": lambda parts: dict(enumerate(parts)).values(),
+    "items": lambda parts: dict(parts).items(),
+}  # fmt: skip
 
 
 class Unserialisable(TypeError):
@@ -47,13 +57,20 @@ def encode(value: Any, depth: int = 0) -> Any:
         return ["range", *(encode(part) for part in (value.start, value.stop, value.step))]
     if kind is dict:
         return ["dict", *(encode(part, depth + 1) for pair in value.items() for part in pair)]
-    if kind in (list, tuple, set, frozenset):
+    if kind is Fraction:
+        return ["fraction", encode(value.numerator), encode(value.denominator)]
+    if kind is Decimal:
+        return ["decimal", str(value)]
+    if kind in (list, tuple, set, frozenset, deque):
         return [kind.__name__, *(encode(part, depth + 1) for part in value)]
     if isinstance(value, Iterator):  # what a test will want to take apart
         parts = list(islice(value, LONGEST + 1))
         if len(parts) > LONGEST:
             raise OverflowError(f"an iterator over more than {LONGEST} values")
         return ["iterator", *(encode(part, depth + 1) for part in parts)]
+    for name, view in _VIEWS.items():
+        if isinstance(value, view):
+            return [name, *(encode(part, depth + 1) for part in value)]
     for base in (int, float, complex, str, bytes, bytearray, dict, list, tuple, set, frozenset):
         if issubclass(kind, base):
             return encode(_as(base, value), depth)
@@ -84,6 +101,10 @@ def decode(node: Any) -> Any:
         return float(parts[0])
     if tag == "complex":
         return complex(float(parts[0]), float(parts[1]))
+    if tag == "fraction":
+        return Fraction(*map(decode, parts))
+    if tag == "decimal":
+        return Decimal(parts[0])
     if tag == "range":
         return range(*map(decode, parts))
     return bytes.fromhex(parts[0]) if tag == "bytes" else bytearray.fromhex(parts[0])
@@ -99,7 +120,7 @@ def check(node: Any, depth: int = 0) -> None:
         good = math.isfinite(node)
     else:
         good = isinstance(node, list) and bool(node) and depth <= DEEPEST and _well_formed(node[0], node[1:])
-        if good and node[0] in (*_CONTAINERS, "dict", "range"):
+        if good and node[0] in (*_CONTAINERS, "dict", "range", "fraction"):
             for part in node[1:]:
                 check(part, depth + 1)
     if not good:
@@ -108,7 +129,7 @@ def check(node: Any, depth: int = 0) -> None:
 
 def _well_formed(tag: Any, parts: list[Any]) -> bool:
     match tag:
-        case "list" | "tuple" | "set" | "frozenset" | "iterator":
+        case str() if tag in _CONTAINERS:
             return True
         case "dict":
             return len(parts) % 2 == 0
@@ -120,6 +141,10 @@ def _well_formed(tag: Any, parts: list[Any]) -> bool:
             return len(parts) == 2 and _text(_FLOAT, parts)
         case "bytes" | "bytearray":
             return len(parts) == 1 and _text(_BYTES, parts)
+        case "fraction":
+            return len(parts) == 2 and parts[1] != 0 and all(map(_whole, parts))
+        case "decimal":
+            return len(parts) == 1 and _text(_DECIMAL, parts)
         case "range":
             return len(parts) == 3 and parts[2] != 0 and all(map(_whole, parts))
     return False
@@ -143,7 +168,7 @@ def plain(node: Any) -> Any:
         if all(isinstance(key, str) for key in keys):
             return dict(zip(keys, map(plain, parts[1::2]), strict=True))
         return [[plain(key), plain(value)] for key, value in zip(keys, parts[1::2], strict=True)]
-    if tag in (*_CONTAINERS, "range", "complex"):
+    if tag in (*_CONTAINERS, "range", "fraction", "complex"):
         return [plain(part) for part in parts]
     return parts[0]
 

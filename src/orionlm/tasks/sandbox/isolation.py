@@ -6,6 +6,7 @@ a scratch of that program's own. The program itself: limits, no capabilities, no
 
 Where user namespaces are refused, Landlock stands in for the second and third: the same files can be read, none be
 written, and the system calls that Landlock does not see (other processes, networks, files' modes) are filtered out.
+What remains is that a program can ask, by its path, whether a file exists, how large it is and where a link leads.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def hidden() -> list[str]:
 
 class Namespaces:
     """Isolation by user namespaces."""
+
+    counts_threads = True
 
     def __init__(self, folder: str) -> None:
         """Leave the machine behind; `folder`, an empty directory, is where the new root is put together. Done as
@@ -92,7 +95,12 @@ class Namespaces:
 
 
 class Landlock:
-    """Isolation by Landlock and seccomp alone: no scratch, no processes beside the program's own."""
+    """Isolation by Landlock and seccomp alone: no scratch, no processes beside the program's own.
+
+    RLIMIT_NPROC would count all of the user's processes, and none of root's; the memory for stacks leaves room for tens
+    of thousands of threads. So the keeper counts them."""
+
+    counts_threads = False
 
     def __init__(self, folder: str) -> None:
         readable = [part for path in shown() for part in _without(os.path.realpath(path), set(hidden()))]
@@ -105,13 +113,20 @@ class Landlock:
     def confine(self, limits: Limits) -> None:
         kernel.drop_capabilities()
         kernel.landlock_restrict(self.rules)
-        # RLIMIT_NPROC would count all of the user's processes; threads are bounded by the memory for their stacks.
         os.close(self.rules)
         kernel.filter_system_calls(seccomp.program(forks=False, files=False, only_pid=os.getpid()))
 
 
 Isolation = Namespaces | Landlock
 KINDS: dict[str, type[Namespaces] | type[Landlock]] = {"namespaces": Namespaces, "landlock": Landlock}
+
+
+def threads(pid: int) -> int:
+    """How many a process has now; none if it has just ended."""
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    except OSError:
+        return 0
 
 
 def limit(limits: Limits) -> None:

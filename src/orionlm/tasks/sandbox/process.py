@@ -181,7 +181,8 @@ class Process:
         # On a busy machine the limit, which counts ticks, is reached before the time that is reported.
         if -code == signal.SIGKILL and self.cpu_seconds >= 0.5 * self.limits.cpu_seconds:
             return Ended("timed_out", f"{self.limits.cpu_seconds} s of CPU were not enough")
-        return Ended("killed", f"killed by {signal.Signals(-code).name}")
+        names = {each.value: each.name for each in signal.Signals}  # of real-time signals the first and last alone
+        return Ended("killed", f"killed by {names.get(-code, f'signal {-code}')}")
 
     def _end(self, kind: Kind, detail: str) -> Ended:
         """Bring about the end, for this reason."""

@@ -42,6 +42,8 @@ renameat2 316 276; link 86 -; linkat 265 37; symlink 88 -; symlinkat 266 36; tru
 fallocate 285 47; chmod 90 -; fchmod 91 52; fchmodat 268 53; utime 132 -; utimes 235 -; utimensat 280 88;
 umask 95 166
 """
+# Where there is no scratch. Landlock before its third version lets a file that can be read be emptied.
+OPENED = "open 2 -; openat 257 56"
 CHECKED = """
 clone 56 220; clone3 435 435; prlimit64 302 261; fcntl 72 25; ioctl 16 29; socketpair 53 199; sendto 44 206;
 kill 62 129; tgkill 234 131
@@ -54,6 +56,8 @@ _NAMESPACES = 0x7E020000  # CLONE_NEW*
 _CLONE_THREAD = 0x10000
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15  # signals of choice to a process of choice
 _F_SETLEASE, _F_NOTIFY = 1024, 1026  # holds on the files of others, as locks are
+_F_SETPIPE_SZ = 1031  # memory that no limit of a process counts
+_O_TRUNC = 0o1000
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _AF_UNIX = 1
 
@@ -80,7 +84,11 @@ def program(forks: bool, files: bool, only_pid: int | None) -> bytes:
         "clone": [*clone, _YES],
         "clone3": [_UNKNOWN],  # its flags lie in memory, unseen here; the C library then uses clone
         "prlimit64": _only(0, 0),
-        "fcntl": [_argument(1), *_each(_NO, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY), _YES],
+        "fcntl": [
+            _argument(1),
+            *_each(_NO, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY, _F_SETPIPE_SZ),
+            _YES,
+        ],
         "ioctl": [_argument(1), *_each(_YES, *_IOCTLS), _NO],
         "socketpair": _only(0, _AF_UNIX),
         "sendto": [_argument(4), (_EQUAL, 1, 0, 0), _NO, _argument(4, high=True), (_EQUAL, 1, 0, 0), _NO, _YES],
@@ -89,6 +97,9 @@ def program(forks: bool, files: bool, only_pid: int | None) -> bytes:
     }
     answers = dict.fromkeys(_numbers(ALLOWED + (";" + FILES if files else ""), column).values(), [_YES])
     answers |= {number: blocks[name] for name, number in _numbers(CHECKED, column).items()}
+    if not files:
+        for name, number in _numbers(OPENED, column).items():
+            answers[number] = [_argument(1 if name == "open" else 2), (_ANY_BIT, 0, 1, _O_TRUNC), _NO, _YES]
     start = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in start + _search(_ranges(answers)))
 

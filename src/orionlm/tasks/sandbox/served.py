@@ -12,6 +12,7 @@ import builtins
 import io
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
@@ -39,6 +40,8 @@ def _program(first: dict[str, Any], source: int, sink: int) -> None:
     def call() -> dict[str, Any]:
         positional, named = codec.decode(request["args"]), codec.decode(request["named"])
         value = codec.encode(getattr(module, request["call"])(*positional, **named))
+        if value is not None and not request.get("in_place"):
+            return {"returned": value}
         return {"returned": value, "args": _or_none(lambda: codec.encode(positional))}
 
     frames.write(sink, _attempt(load))
@@ -130,3 +133,6 @@ def _become_equal(ours: Any, theirs: Any) -> None:
     elif isinstance(ours, dict | set):
         ours.clear()
         ours.update(theirs)
+    elif isinstance(ours, deque):
+        ours.clear()
+        ours.extend(theirs)

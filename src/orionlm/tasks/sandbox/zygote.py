@@ -22,7 +22,7 @@ import socket
 from contextlib import suppress
 
 from orionlm.tasks.sandbox import kernel, served
-from orionlm.tasks.sandbox.isolation import KINDS, Isolation, limit
+from orionlm.tasks.sandbox.isolation import KINDS, Isolation, limit, threads
 from orionlm.tasks.sandbox.limits import Limits
 
 # What programs import most: loaded once here, and shared by all. Not random or threading: after each fork they work for
@@ -31,6 +31,7 @@ WARM = (
     "abc bisect cmath collections copy dataclasses datetime decimal enum fractions functools heapq itertools json math "
     "operator re string textwrap typing"
 )
+LOOK = 20  # milliseconds between counts of a program's threads
 
 
 def main(descriptor: int, kind: str, folder: str) -> None:
@@ -42,6 +43,9 @@ def main(descriptor: int, kind: str, folder: str) -> None:
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")  # where memory is short, programs go first
         isolation = KINDS[kind](folder)
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(nothing, 0)  # what stood there is the machine's own, whose times could be set through it
+        os.close(nothing)
     except OSError as error:
         channel.send(json.dumps({"failed": f"{error}"}).encode())
         return
@@ -85,7 +89,10 @@ def _keep(isolation: Isolation, limits: Limits, report: int, source: int, sink: 
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.register(report, select.POLLIN)
-    if all(number != process for number, _ in poll.poll()):
+    while not (happened := poll.poll(None if isolation.counts_threads else LOOK)):
+        if threads(pid) > limits.threads:
+            break
+    if all(number != process for number, _ in happened):
         os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
     said = os.read(listen, 4096).decode()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -61,20 +61,21 @@ class Sandbox:
         """A new process, isolated and waiting to be told what to run."""
         if limits.processes > 1 and self.isolation != "namespaces":
             raise UserError(f"processes: {limits.processes}; more than one needs user namespaces: {MEND}")
-        ours, report = socket.socketpair()
-        pipes = [os.pipe() for _ in range(3)]
-        (source, to_source), (from_sink, sink), (from_output, output) = pipes
-        try:
+        with ExitStack() as kept, ExitStack() as given:
+
+            def pipe(our_end: int) -> tuple[int, int]:
+                """(our end, that of the program)."""
+                ends = os.pipe()
+                kept.callback(os.close, ends[our_end])
+                given.callback(os.close, ends[1 - our_end])
+                return ends[our_end], ends[1 - our_end]
+
+            ours, report = socket.socketpair()
+            kept.callback(ours.close)
+            given.callback(report.close)
+            (to_source, source), (from_sink, sink), (from_output, output) = pipe(1), pipe(0), pipe(0)
             self._request(limits, [report.fileno(), source, sink, output])
-        except BaseException:
-            ours.close()
-            for descriptor in (to_source, from_sink, from_output):
-                os.close(descriptor)
-            raise
-        finally:
-            report.close()
-            for descriptor in (source, sink, output):
-                os.close(descriptor)
+            kept.pop_all()
         return Process(limits, ours, to_source, from_sink, from_output)
 
     def run(self, code: str, *, stdin_json: Any = None, limits: Limits = STANDARD) -> Result:
