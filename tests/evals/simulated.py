@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Scored, TooLong, Written
+from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Rendered, Scored, TooLong, Written
 from orionlm.sampling import Sampling
 from orionlm.tasks.suite import load_suite
 from orionlm.tasks.task import Item, Suite, Task
@@ -20,6 +20,7 @@ class Simulated:
     context: int | None = 1000
     flops_per_token: float | None = 2.0
     device = "cpu"
+    paid: tuple[float, str] | None = None
 
     def __init__(self, name: str = "simulated", skill: float = 0.7, right: str = "yes", failing: int = 0) -> None:
         self.name, self.skill, self.right, self.failing = name, skill, right, failing
@@ -31,8 +32,8 @@ class Simulated:
     def close(self) -> None:
         pass
 
-    def render(self, messages: Messages) -> str:
-        return "\n".join(message["content"] for message in messages)
+    def render(self, messages: Messages) -> Rendered:
+        return Rendered("\n".join(message["content"] for message in messages))
 
     def _knows(self, text: str) -> bool:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32 < self.skill

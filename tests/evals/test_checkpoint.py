@@ -56,17 +56,16 @@ def test_likelihoods_are_those_of_the_model(folder, plain):
 
 def test_the_likeliest_continuation_is_greedy(folder):
     checkpoint = Checkpoint(folder)
-    prompt = "The quick brown"
-    [(_, [written])] = checkpoint.write([(prompt, Sampling(max_tokens=3, temperature=0.0))])
-    ids = checkpoint.tokenizer.encode(prompt + written.text).ids
-    if (
-        ids[-3:]
-        == checkpoint.engine.answers(
-            [checkpoint.tokenizer.encode(prompt).ids], Sampling(max_tokens=3, temperature=0.0)
-        )[0][0].tokens
-    ):
-        [(_, scored)] = checkpoint.score([(prompt, written.text)])
-        assert scored.greedy
+    encode = checkpoint.tokenizer.encode
+    said = {}  # prompt → what it goes on with, where the text read again is the same tokens
+    for prompt in (tiny.TEXT[:n] for n in range(10, 60)):
+        before = encode(prompt).ids
+        [[answer]] = checkpoint.engine.answers([before], Sampling(max_tokens=3, temperature=0.0))
+        if encode(prompt + answer.text).ids == [*before, *answer.tokens]:
+            said[prompt] = answer.text
+    assert len(said) > 3
+    scored = dict(checkpoint.score([*said.items(), *((prompt, "\n#") for prompt in said)]))
+    assert [scored[n].greedy for n in range(2 * len(said))] == [True] * len(said) + [False] * len(said)
 
 
 @pytest.mark.parametrize("length", [1, CONTEXT - 1, CONTEXT, CONTEXT + 1, 2 * CONTEXT + 5])
@@ -100,13 +99,19 @@ def test_a_question_that_does_not_fit_is_too_long_and_is_cut_only_when_told(fold
 
 def test_the_last_token_need_not_fit(folder, plain):
     checkpoint = Checkpoint(folder)
-    ids = checkpoint.tokenizer.encode(TEXT).ids[: CONTEXT + 1]
     words = checkpoint.tokenizer
-    context, continuation = words.decode(ids[:-1]), words.decode(ids[-1:])
-    if words.encode(context + continuation).ids == ids and words.encode(context).ids == ids[:-1]:
-        [(_, scored)] = checkpoint.score([(context, continuation)])
-        assert isinstance(scored, Scored)
-        assert scored.log_probability == pytest.approx(plain(ids[:-1], ids[-1:])[0], abs=1e-4)
+    tried = 0
+    for first in range(20):
+        ids = words.encode(TEXT).ids[first : first + CONTEXT + 1]
+        context, continuation = words.decode(ids[:-1]), words.decode(ids[-1:])
+        if words.encode(context + continuation).ids == ids and words.encode(context).ids == ids[:-1]:
+            tried += 1
+            [(_, scored)] = checkpoint.score([(context, continuation)])
+            assert isinstance(scored, Scored)
+            assert scored.log_probability == pytest.approx(plain(ids[:-1], ids[-1:])[0], abs=1e-4)
+            [(_, beyond)] = checkpoint.score([(words.decode(words.encode(TEXT).ids[:1]) + context, continuation)])
+            assert isinstance(beyond, TooLong)
+    assert tried
 
 
 def test_a_question_is_read_once_for_all_its_choices(folder):

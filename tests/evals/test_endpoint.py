@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,6 +180,33 @@ def test_a_server_that_goes_away_leaves_failures(tmp_path):
     with scripted(lambda body, n: refusal(503)) as server, remote(server.url, tmp_path / "store", tries=1) as model:
         [(_, found)] = model.write([("hello", GREEDY)])
         assert isinstance(found, Failed)
+
+
+class Struck(BaseException):
+    pass
+
+
+def test_a_signal_breaks_it_off_and_leaves_the_store_to_the_next_run(tmp_path):
+    async def says(body, n):
+        if "(5)" in body["messages"][-1]["content"]:
+            await asyncio.sleep(1)
+        return completion("4")
+
+    def strike(number, frame):
+        raise Struck
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        with scripted(says) as server:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(Struck), remote(server.url, tmp_path / "store") as model:
+                evaluate(suite(WORDS), model, tmp_path / "out")
+            with remote(server.url, tmp_path / "store") as model:
+                assert len(evaluate(suite(WORDS), model, tmp_path / "out").rows) == 12
+            assert len(server.bodies) == 12, "what was in flight was waited for"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from orionlm.evals.results import RESULTS, SUMMARY, bits, estimate, read
 from orionlm.evals.run import evaluate, limited, own_seed
 from orionlm.sampling import Sampling
 from orionlm.tasks.outcome import Grade, Outcome
+from orionlm.tasks.sandbox import Sandbox
 from orionlm.tasks.task import Extraction, Item, Task
 
 WORDS = Task(
@@ -107,6 +108,15 @@ def test_a_grader_that_dies_is_a_grader_error(tmp_path, monkeypatch):
     assert line(results, "code")["outcomes"] == {"grader_error": 4}
     assert line(results, "code")["estimate"] is None
     assert "no pipes left" in results.rows[0].detail
+
+
+def test_a_machine_without_a_sandbox_says_so_before_anything_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("orionlm.evals.run.shared", lambda process: Sandbox(kinds=()))
+    model = Simulated()
+    with pytest.raises(UserError, match="sandbox: this machine refuses .* programs are not run without"):
+        evaluate(suite(WORDS, CODE), model, tmp_path)
+    assert not model.prompts
+    assert evaluate(suite(WORDS), model, tmp_path).rows, "without programs there is no need of one"
 
 
 def test_programs_are_graded_by_their_tests(tmp_path):

@@ -19,7 +19,7 @@ def line(task: str, verdict: str, blind: bool | None, values: list[float | None]
     change = {"value": 0.2, "low": 0.1, "high": 0.3}
     return {
         "task": task, "metric": "accuracy", "chance": 0.25, "points": points, "per_decade": change,
-        "verdict": verdict, "blind": blind,
+        "verdict": verdict, "blind": blind, "expected": [{"compute": 2e12, "value": 0.45, "low": 0.3, "high": 0.6}],
     }  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def test_each_task_says_whether_compute_pays_for_it_or_that_it_is_blind():
         "grows with compute", "blind: at chance all along", "does not grow",
     ]  # fmt: skip
     assert view["rows"][0]["last"] == "0.500 (0.400 to 0.600)"
+    assert view["rows"][0]["expected"] == "0.450 (0.300 to 0.600)"
     assert "blind: at chance" in view["chart"]
     assert view["chart"].startswith("<svg")
 

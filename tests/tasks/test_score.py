@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orionlm.tasks.outcome import Outcome
-from orionlm.tasks.score import best, bits_per_byte, grade_choice, grade_text, grades
+from orionlm.tasks.score import best, grade_choice, grade_code, grade_text
 from orionlm.tasks.task import Extraction, Item, Task
 
 CHOICES = ("no", "certainly", "ümlä")
@@ -104,10 +104,6 @@ def test_a_pattern_that_runs_out_of_time_is_counted_as_that_and_not_right():
     assert grade.outcome is Outcome.TIMED_OUT and "took longer than 1 s" in grade.detail
 
 
-def test_bits_per_byte_counts_bytes_of_all_texts_together():
-    assert bits_per_byte([-8 * math.log(2), -4 * math.log(2)], ["é" * 4, "abcd"]) == pytest.approx(1.0)
-
-
 CODE = Item(
     "c", "def twice(x):\n", answer={
         "prompt": "def twice(x):\n", "entry_point": "twice",
@@ -116,10 +112,9 @@ CODE = Item(
 )  # fmt: skip
 
 
-def test_programs_are_graded_by_their_tests_in_order_and_an_empty_text_is_no_program():
+def test_programs_are_graded_by_their_tests_and_an_empty_text_is_no_program():
     from orionlm.errors import UserError
 
-    task = Task("t", "code", (CODE,))
     said = [
         "    return 2 * x\n",
         "   ",
@@ -128,7 +123,7 @@ def test_programs_are_graded_by_their_tests_in_order_and_an_empty_text_is_no_pro
         "    sys.exit(0)",
     ]
     try:
-        found = [grade.outcome for grade in grades(task, [(CODE, text) for text in said])]
+        found = [grade_code(CODE, text).outcome for text in said]
     except UserError as error:
         pytest.skip(f"no sandbox here: {error}")
     assert found == [Outcome.RIGHT, Outcome.UNPARSABLE, Outcome.WRONG, Outcome.RIGHT, Outcome.WRONG]

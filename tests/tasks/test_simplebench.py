@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from orionlm.errors import UserError
-from orionlm.tasks.outcome import Grade, Outcome
+from orionlm.tasks.outcome import Outcome
 from orionlm.tasks.prompts import messages
 from orionlm.tasks.score import grade_text
-from orionlm.tasks.simplebench import SYSTEM, note, scores, wilson
+from orionlm.tasks.simplebench import SYSTEM, note, wilson
 from orionlm.tasks.suite import load_suite
 
 ANSWERS = "ABCDEFABCD"
@@ -54,46 +54,6 @@ def test_it_is_asked_as_published(tmp_path):
 def test_the_first_final_answer_counts_and_all_else_is_unparsable(tmp_path, text, outcome):
     task = suite(tmp_path)
     assert grade_text(task, task.items[0], text).outcome is outcome
-
-
-def test_a_planted_pattern_gives_the_score_computed_by_hand(tmp_path):
-    task = suite(tmp_path)
-    #          question: 1  2  3  4  5  6  7  8  9  10      right of five; the rest is wrong or, every second, no answer
-    right_of_five = dict(zip(range(1, 11), [5, 4, 3, 2, 1, 0, 3, 5, 2, 3], strict=True))
-    grades = {}
-    for number, item in enumerate(task.items, start=1):
-        wrong = "F" if item.answer != "F" else "A"
-        said = [f"Final Answer: {item.answer}"] * right_of_five[number]
-        said += [f"Final Answer: {wrong}" if n % 2 else "I do not know." for n in range(5 - right_of_five[number])]
-        grades[item.id] = [grade_text(task, item, text) for text in said]
-    found = scores(grades)
-    # 28 of 50 right; questions 1, 2, 3, 7, 8 and 10 right in at least 3 of 5. Run k is right where right_of_five ≥ k.
-    assert found.average == pytest.approx(28 / 50)
-    assert found.majority == pytest.approx(6 / 10)
-    assert found.runs == pytest.approx((0.9, 0.8, 0.6, 0.3, 0.2))
-    assert (
-        found.questions == 10 and found.unparsable == 13
-    )  # of 1, 2, 3, 4, 5, 2, 3, 2 misses every second, first of them
-    assert "cannot rank" in found.note
-
-
-def test_a_parse_failure_is_wrong_and_never_a_smaller_denominator():
-    right, no_answer = Grade(Outcome.RIGHT, "A"), Grade(Outcome.UNPARSABLE)
-    found = scores({"1": [right] * 5, "2": [no_answer] * 5, "3": [Grade(Outcome.TOO_LONG)] * 5})
-    assert (found.average, found.majority, found.unparsable) == (pytest.approx(1 / 3), pytest.approx(1 / 3), 5)
-
-
-@pytest.mark.parametrize("runs", [0, 4, 6])
-def test_other_than_five_runs_have_no_majority_of_five(runs):
-    with pytest.raises(UserError, match=f"question 1 has {runs} answers; 5 are needed"):
-        scores({"1": [Grade(Outcome.RIGHT)] * runs})
-
-
-def test_what_was_not_graded_is_not_scored():
-    with pytest.raises(UserError, match="was not graded in every run"):
-        scores({"1": [Grade(Outcome.RIGHT)] * 4 + [Grade(Outcome.GRADER_ERROR)]})
-    with pytest.raises(UserError, match="no questions"):
-        scores({})
 
 
 def test_ten_questions_are_a_smoke_test_with_the_interval_that_says_why(tmp_path):

@@ -9,6 +9,12 @@ from typing import Protocol
 from orionlm.sampling import Sampling
 
 Messages = Sequence[Mapping[str, str]]
+
+
+class Rendered(str):
+    """A prompt as a chat template wrote it: its special tokens are such, where in other text they are plain words."""
+
+
 Prompt = str | Messages  # text that goes to the model as it is, or a conversation up to its turn
 Pair = tuple[str, str]  # (context, continuation)
 
@@ -53,8 +59,8 @@ class Answerer(Protocol):
     """A model that can be evaluated.
 
     `digest` names what decides its answers, so that they can be kept. `tokens` counts what was read and written so far,
-    `flops_per_token` is what each took (None: unknown). Answers come as they are ready, with the index of what was
-    asked.
+    `flops_per_token` is what each took (None: unknown); `paid`: dollars so far, and where their price is from (None: no
+    price). Answers come as they are ready, with the index of what was asked.
     """
 
     @property
@@ -69,8 +75,10 @@ class Answerer(Protocol):
     def device(self) -> str: ...
     @property
     def tokens(self) -> int: ...
+    @property
+    def paid(self) -> tuple[float, str] | None: ...
 
-    def render(self, messages: Messages) -> str:
+    def render(self, messages: Messages) -> Rendered:
         """A conversation as the prompt that the model's chat template makes of it."""
         ...
 

@@ -13,15 +13,14 @@ INK, MUTED, GRID, BAND, BLUE, VERMILLION = "#1b1f24", "#57606a", "#dde1e6", "#9e
 COLUMNS, WIDTH, HEIGHT = 3, 190, 130
 
 
-def generations(tasks: Sequence[Mapping[str, Any]], expected: Mapping[str, Sequence[Mapping[str, float]]] = {}) -> str:  # noqa: B006
+def generations(tasks: Sequence[Mapping[str, Any]]) -> str:
     """An SVG with a panel a task, as `trend.json` lists them: {task, metric, chance, blind, points: [{model, flops,
-    estimate: {value, low, high}}]}. Without `flops` generations stand side by side.
-
-    `expected`: task → [{flops, value, low, high}], what a law fitted before said of it; drawn as a band.
+    estimate: {value, low, high}}], expected: [{compute, value, low, high}]}. Without `flops` generations stand side by
+    side. What the smaller models promised the largest is drawn as a band.
     """
     import altair as alt
 
-    panels = [_panel(task, expected.get(task["task"], ())) for task in tasks if _rows(task)]
+    panels = [_panel(task) for task in tasks if _rows(task)]
     rows = [alt.hconcat(*panels[n : n + COLUMNS]) for n in range(0, len(panels), COLUMNS)]
     chart = alt.vconcat(*rows).configure(
         background="transparent",
@@ -45,7 +44,7 @@ def _rows(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _panel(task: Mapping[str, Any], expected: Sequence[Mapping[str, float]]) -> Any:
+def _panel(task: Mapping[str, Any]) -> Any:
     import altair as alt
 
     rows = _rows(task)
@@ -64,8 +63,8 @@ def _panel(task: Mapping[str, Any], expected: Sequence[Mapping[str, float]]) -> 
     )
     base = alt.Chart(alt.Data(values=rows))
     layers: list[Any] = []
-    if expected and scaled:
-        band = alt.Chart(alt.Data(values=list(expected)))
+    if task.get("expected") and scaled:
+        band = alt.Chart(alt.Data(values=[{**point, "flops": point["compute"]} for point in task["expected"]]))
         layers.append(band.mark_area(color=BAND, opacity=0.45).encode(x=x, y="low:Q", y2="high:Q"))
         layers.append(band.mark_line(color=BLUE, strokeWidth=1.5, strokeDash=[6, 4]).encode(x=x, y=y))
     if task["chance"]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orionlm.errors import UserError
-from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Scored, TooLong, Written
+from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Rendered, Scored, TooLong, Written
 from orionlm.evals.turns import Turns
 from orionlm.inference.engine.load import load_engine
 from orionlm.inference.engine.sample import Answer
@@ -50,7 +50,9 @@ class _Got:
 
 class Checkpoint:
     """The model in `folder` as an `Answerer`. With `truncate` a question beyond the context loses its beginning, as in
-    lm-eval; without, it is too long."""
+    lm-eval; without, it is too long. No answer that is scored loses any of its own."""
+
+    paid = None
 
     def __init__(self, folder: Path, *, truncate: bool = False, slots: int = 64, device: str = "cpu") -> None:
         loaded = load_engine(folder, slots=slots, device=device)
@@ -67,7 +69,6 @@ class Checkpoint:
         self.flops_per_token: float | None = loaded.shape.forward_flops_per_token()
         self._special = load_tokens(folder)
         self._template = load_template(folder)
-        self._rendered: set[str] = set()
 
     @property
     def tokens(self) -> int:
@@ -81,10 +82,8 @@ class Checkpoint:
     def close(self) -> None:
         pass
 
-    def render(self, messages: Messages) -> str:
-        rendered = self._template.render(messages, self._special.guard)
-        self._rendered.add(rendered.rstrip())
-        return rendered
+    def render(self, messages: Messages) -> Rendered:
+        return Rendered(self._template.render(messages, self._special.guard))
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Scored | TooLong | Failed]]:
         """The last token of a text is predicted and not read, so context + 1 tokens fit."""
@@ -140,9 +139,11 @@ class Checkpoint:
             )
 
     def _prompt(self, prompt: Prompt) -> tuple[list[int], tuple[str, ...]]:
+        if isinstance(prompt, Rendered):
+            return self._chat_ids(prompt) or [self.end], ()
         if isinstance(prompt, str):
             return self.tokenizer.encode(prompt, add_special_tokens=False).ids or [self.end], ()
-        return self._chat_ids(self._template.render(prompt, self._special.guard)) or [self.end], self._template.stop
+        return self._chat_ids(self.render(prompt)) or [self.end], self._template.stop
 
     def _chat_ids(self, rendered: str) -> list[int]:
         """Special tokens are taken as such where the template wrote them, and only there."""
@@ -150,18 +151,19 @@ class Checkpoint:
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
         """(context, continuation) in tokens."""
-        texts: dict[str, None] = {}
+        texts: dict[tuple[str, bool], None] = {}
         for context, continuation in pairs:
-            texts |= {context: None, context + continuation: None}
-        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        ids = {text: encoding.ids for text, encoding in zip(texts, encodings, strict=True)}
-        for context, continuation in pairs:
-            if context in self._rendered:
-                ids |= {text: self._chat_ids(text) for text in (context, context + continuation)}
+            chat = isinstance(context, Rendered)
+            texts |= {(context, chat): None, (context + continuation, chat): None}
+        plain = [text for text, chat in texts if not chat]
+        encodings = self.tokenizer.encode_batch_fast(plain, add_special_tokens=False)
+        ids = {(text, False): encoding.ids for text, encoding in zip(plain, encodings, strict=True)}
+        ids |= {(text, True): self._chat_ids(text) for text, chat in texts if chat}
         found = []
         for context, continuation in pairs:
-            before = ids[context]
-            after = ids[context + continuation][len(before) :]
+            chat = isinstance(context, Rendered)
+            before = ids[context, chat]
+            after = ids[context + continuation, chat][len(before) :]
             if not after and continuation:  # its characters went into a token with the context's last
                 after = self.tokenizer.encode(continuation, add_special_tokens=False).ids
             found.append((before, after))
@@ -171,7 +173,7 @@ class Checkpoint:
         """A continuation after its context: one request, or none where they do not fit."""
         tokens = before + after
         if len(tokens) > self.context + 1:
-            if not self.truncate:
+            if not self.truncate or len(after) > self.context:
                 return
             tokens = tokens[-(self.context + 1) :]
         yield _Asked(tokens, SCORING, max(1, len(tokens) - len(after)))

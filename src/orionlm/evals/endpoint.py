@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from orionlm.errors import UserError
-from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Scored, TooLong, Written
-from orionlm.inference.client.budget import Budget
+from orionlm.evals.answerer import Failed, Messages, Pair, Prompt, Rendered, Scored, TooLong, Written
+from orionlm.inference.client.budget import Budget, Limits, Tariff
 from orionlm.inference.client.client import Client
 from orionlm.inference.client.endpoint import Endpoint
 from orionlm.inference.client.endpoint import Model as Served
+from orionlm.inference.client.prices import PriceList
 from orionlm.inference.client.request import Request
 from orionlm.inference.client.response import Answer
 from orionlm.inference.client.store import Store
@@ -46,7 +47,10 @@ class _Echo(Request):
 
 
 class Remote:
-    """The model called `model` (None: the only one) at `endpoint`, as an `Answerer`; what it said is in `store`."""
+    """The model called `model` (None: the only one) at `endpoint`, as an `Answerer`.
+
+    What it said, and what that cost, is in a store of its own under `store`; `limits` hold for all that store ever
+    spends, at the `prices` given."""
 
     device = "http"
 
@@ -56,7 +60,8 @@ class Remote:
         store: Path,
         model: str | None = None,
         *,
-        budget: Budget | None = None,
+        limits: Limits | None = None,
+        prices: PriceList | None = None,
         concurrency: int = 64,
         timeout: float = 600.0,
         **options: Any,
@@ -64,23 +69,31 @@ class Remote:
         self._loop = asyncio.new_event_loop()
         try:
             self.served: Served = self._loop.run_until_complete(endpoint.choose(model))
-            self._store = Store(store)
+            self.name = self.served.name
+            self.flops_per_token = self.served.flops_per_token
+            each = {self.name: self.flops_per_token} if self.flops_per_token else {}
+            self._budget = Budget(limits, Tariff(prices or PriceList(), each))
+            self._budget.tariff.check(self.name, self._budget.limits)
+            # Without a revision the address stands for the model: another server's model of that name may be another.
+            known = self.served.revision or endpoint.url
+            self.digest = hashlib.sha256(f"{self.name}\n{known}".encode()).hexdigest()
+            self._store = Store(store / self.digest[:8])
         except BaseException:
             self._loop.close()
             raise
         self.endpoint = endpoint
-        self.name = self.served.name
-        # Without a revision the address stands for the model: another server's model of that name may be another.
-        known = self.served.revision or endpoint.url
-        self.digest = hashlib.sha256(f"{self.name}\n{known}".encode()).hexdigest()
         self.context = self.served.context
-        self.flops_per_token = self.served.flops_per_token
-        client = Client(endpoint, self._store, budget, concurrency=concurrency, timeout=timeout, **options)
+        client = Client(endpoint, self._store, self._budget, concurrency=concurrency, timeout=timeout, **options)
         self._client: Client = self._loop.run_until_complete(client.__aenter__())
 
     @property
     def tokens(self) -> int:
         return self._client.tally.prompt_tokens + self._client.tally.completion_tokens
+
+    @property
+    def paid(self) -> tuple[float, str] | None:
+        price = self._budget.tariff.price(self.name)
+        return (self._budget.spent.nanodollars / 1e9, price.origin) if price else None
 
     def close(self) -> None:
         if self._loop.is_closed():
@@ -91,7 +104,7 @@ class Remote:
         self._store.close()
         self._loop.close()
 
-    def render(self, messages: Messages) -> str:
+    def render(self, messages: Messages) -> Rendered:
         raise UserError(
             f"choices within a chat need the model's chat template, which {self.endpoint.url} does not show; evaluate "
             "the checkpoint itself, or set chat = false"
@@ -142,16 +155,27 @@ class Remote:
             places.setdefault((request.key, request.max_tokens), []).append(place)
         unlike = [requests[found[0]] for found in places.values()]
         stream: AsyncIterator[tuple[Request, Answer]] = self._client.ask(unlike)
+        step: asyncio.Future[tuple[Request, Answer]] | None = None
         try:
             while True:
+                step = asyncio.ensure_future(stream.__anext__(), loop=self._loop)
                 try:
-                    request, answer = self._loop.run_until_complete(stream.__anext__())
+                    request, answer = self._loop.run_until_complete(step)
                 except StopAsyncIteration:
                     break
                 for place in places[request.key, request.max_tokens]:
                     yield place, answer
         finally:
+            if step and not step.done():  # a signal broke off the wait for it
+                step.cancel()
+                self._loop.run_until_complete(asyncio.wait([step]))
             self._loop.run_until_complete(stream.aclose())  # type: ignore[attr-defined]
+        words = self._budget.would_cover(self._client.tally.refused_worst)
+        if self._client.tally.refused and words:
+            raise UserError(
+                f"the budget leaves {self._client.tally.refused:,} requests unasked; a limit of {' and '.join(words)} "
+                "surely covers them; what was answered is kept"
+            )
 
     def _scored(self, pair: Pair, answer: Answer) -> Scored | TooLong | Failed:
         fault = _fault(answer)

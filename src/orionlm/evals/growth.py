@@ -17,6 +17,8 @@ Array = np.ndarray
 # Scatter between runs over the scores' own error: half-Student's t of 4 degrees and scale 1, which few points can move.
 SCATTER = np.concatenate([[0.0], np.geomspace(0.05, 60, 30)])
 
+BINS = 1000  # a promised score is held to a thousandth: what is left is summed quickly
+
 
 @dataclass(frozen=True)
 class Point:
@@ -117,17 +119,25 @@ def covariances(scores: Sequence[Sequence[Score]], clusters: Sequence[str] | Non
 
 
 def expected(
-    points: Sequence[Point], chance: float, compute: float, *, standard_error: float = 0.0, level: float = 0.9
-) -> Expected:
-    """What `compute` should score: chance + (1 − chance)·logistic(b·(log10 C − m)), b > 0, through the points.
+    points: Sequence[Point],
+    chance: float,
+    computes: Sequence[float],
+    *,
+    standard_error: float = 0.0,
+    level: float = 0.9,
+) -> list[Expected]:
+    """What each compute should score: chance + (1 − chance)·logistic(b·(log10 C − m)), b > 0, through the points.
 
     The curve rises from guessing to 1, and its posterior is summed on a grid: ln b ~ N(ln 1.5, 1) per tenfold compute,
     m flat from 3 decades below the points to 8 above, the scatter between runs as in `trend` but of twice the scale,
     for the run to come bears all of its own. Points near chance say little of where the curve will rise, and the
-    interval is then as wide. `standard_error` is that of the score that is to be compared with it.
+    interval is then as wide. `standard_error` is that of the score that is to be compared with it. On simulated ladders
+    of 4 sizes by 4 lengths and 200 questions, 90 to 93% of the 90% intervals held the run of four times the compute, be
+    the sizes' scatter none or 0.2 decades of compute.
     """
-    if not (math.isfinite(compute) and compute > 0):
-        raise UserError(f"compute = {compute}: give positive FLOPs")
+    at = np.asarray(computes, float)
+    if not (np.isfinite(at) & (at > 0)).all():
+        raise UserError(f"compute = {at.min()}: give positive FLOPs")
     x, y, errors = _checked(points, chance, least=1)
     steep = np.exp(math.log(1.5) + np.linspace(-2.5, 2.5, 31))
     middle = np.linspace(x.min() - 3, x.max() + 8, 221)
@@ -138,22 +148,23 @@ def expected(
 
     scale = math.sqrt(float((errors**2).mean())) or 1e-6
     left = (y - curve(x)) ** 2
-    promised = curve(np.array([math.log10(compute)]))[..., 0].ravel()
-    values, deviations, weights = [], [], []
-    for ratio, share in zip(SCATTER, _scatter_prior(2.0), strict=True):
+    weights = []
+    for ratio, prior_share in zip(SCATTER, _scatter_prior(2.0), strict=True):
         variance = errors**2 + (ratio * scale) ** 2 + 1e-12
         likelihood = prior[:, None] - (left / variance).sum(-1) / 2 - np.log(variance).sum() / 2
-        values.append(promised)
-        deviations.append(np.full_like(promised, math.hypot(ratio * scale, standard_error) + 1e-9))
-        weights.append(likelihood.ravel() + math.log(share))
-    weight = np.exp(np.concatenate(weights) - max(one.max() for one in weights))
-    value, deviation = np.concatenate(values), np.concatenate(deviations)
-    kept = weight > 1e-7
-    ends = _quantiles(
-        value[kept], deviation[kept], weight[kept] / weight[kept].sum(), [(1 - level) / 2, 0.5, (1 + level) / 2]
-    )
-    low, value_, high = (min(1.0, max(0.0, end)) for end in ends)
-    return Expected(compute, value_, low, high, level)
+        weights.append(likelihood.ravel() + math.log(prior_share))
+    weight = np.exp(np.stack(weights) - np.max(weights))
+    weight /= weight.sum()
+    deviation = np.repeat(np.hypot(SCATTER * scale, standard_error) + 1e-9, BINS + 1)
+    found = []
+    for compute, promised in zip(at.tolist(), curve(np.log10(at)).reshape(-1, at.size).T, strict=True):
+        places = np.rint(promised * BINS).astype(int)
+        share = np.concatenate([np.bincount(places, row, BINS + 1) for row in weight])
+        value, kept = np.tile(np.arange(BINS + 1) / BINS, SCATTER.size), share > 1e-9
+        ends = _quantiles(value[kept], deviation[kept], share[kept], [(1 - level) / 2, 0.5, (1 + level) / 2])
+        low, median, high = (min(1.0, max(0.0, end)) for end in ends)
+        found.append(Expected(compute, median, low, high, level))
+    return found
 
 
 def _scatter_prior(scale: float = 1.0) -> Array:

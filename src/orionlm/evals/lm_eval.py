@@ -17,16 +17,18 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
 from orionlm.errors import UserError
-from orionlm.evals.answerer import Failed, Prompt, Scored, TooLong
+from orionlm.evals.answerer import Failed, Prompt, Rendered, Scored, TooLong
 from orionlm.evals.checkpoint import Checkpoint
 from orionlm.sampling import Sampling
+from orionlm.tasks.prompts import split
 
 GENERATED = 256  # tokens where a task names no limit, as in lm-eval's Hugging Face backend
 
 
 @register_model("orion")
 class Orion(LM):
-    """A question beyond the context loses its beginning, as lm-eval expects of a model."""
+    """A question beyond the context loses its beginning, as lm-eval expects of a model; a choice that does not fit by
+    itself is refused, as by its Hugging Face backend. A text without context may have any length."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Orion(LM):
         place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
         self.checkpoint = Checkpoint(Path(pretrained), truncate=True, slots=slots, device=place)
         self.max_gen_toks = int(max_gen_toks)
+        self._rendered: set[str] = set()
 
     @property
     def tokenizer_name(self) -> str:
@@ -54,20 +57,32 @@ class Orion(LM):
         return self.checkpoint.digest
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return self.checkpoint.render(chat_history)
+        """Without `add_generation_prompt` the last message is the beginning of the model's own, and is gone on from."""
+        history, begun = list(chat_history), ""
+        if not add_generation_prompt:
+            if not history or history[-1]["role"] != "assistant":
+                raise UserError("gen_prefix: the conversation does not end with the assistant's words; give it a text")
+            begun = history.pop()["content"]
+        rendered = self.checkpoint.render(history) + begun
+        self._rendered.add(rendered)
+        return rendered
 
     def chat_template(self, chat_template: bool | str = False) -> str:
         return self.checkpoint.template if chat_template else ""
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return [(one.log_probability, one.greedy) for one in self._scored([request.args for request in requests])]
+        asked = [request.args for request in requests]
+        pairs = [(context, split(context, continuation)) for context, continuation in asked]
+        scored = self._scored([(self._known(whole, before), after) for whole, (before, after) in pairs])
+        return [(one.log_probability, one.greedy) for one in scored]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         return [one.log_probability for one in self._scored([("", request.args[0]) for request in requests])]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         asked: list[tuple[Prompt, Sampling]] = [
-            (context, sampling(settings, self.max_gen_toks)) for context, settings in (one.args for one in requests)
+            (self._known(context, context), sampling(settings, self.max_gen_toks))
+            for context, settings in (one.args for one in requests)
         ]
         found: list[str] = [""] * len(asked)
         for index, written in self.checkpoint.write(asked):
@@ -78,9 +93,14 @@ class Orion(LM):
     def _scored(self, pairs: list[tuple[str, str]]) -> list[Scored]:
         found: dict[int, Scored] = {}
         for index, scored in self.checkpoint.score(pairs):
-            assert isinstance(scored, Scored), scored
+            if not isinstance(scored, Scored):
+                raise UserError(f"a continuation of {len(pairs[index][1]):,} characters: {scored.reason}")
             found[index] = scored
         return [found[index] for index in range(len(pairs))]
+
+    def _known(self, whole: str, text: str) -> str:
+        """`text` of the context `whole`, with what lm-eval does not say of it: whether the chat template wrote it."""
+        return Rendered(text) if whole in self._rendered else text
 
 
 def sampling(settings: dict[str, Any], max_tokens: int) -> Sampling:

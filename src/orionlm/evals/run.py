@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from orionlm.errors import UserError
-from orionlm.evals.answerer import Answerer, Failed, Pair, Prompt, Scored, TooLong, Written
+from orionlm.evals.answerer import Answerer, Failed, Pair, Prompt, Rendered, Scored, TooLong, Written
 from orionlm.evals.kept import FILE, Answer, Kept, pair_key, prompt_key
 from orionlm.evals.results import SCHEMA, Results, Row, clusters, estimate, outcomes, plain, scores
 from orionlm.progress import Progress
 from orionlm.sampling import Sampling
 from orionlm.tasks import prompts, score
 from orionlm.tasks.outcome import Grade, Outcome
+from orionlm.tasks.sandbox.zygotes import shared
 from orionlm.tasks.task import Item, Suite, Task
 
 RECORD_SECONDS = 10.0
@@ -55,8 +57,11 @@ def evaluate(
 ) -> Results:
     """Asks what is not yet kept in `folder` (or `kept`), and writes `results.jsonl` and `summary.json` there.
 
-    UserError where an endpoint left questions open: nothing is written then, and the next run asks only those.
+    UserError where an endpoint left questions open: nothing is written then, and the next run asks only those; and,
+    before anything is asked, where programs are to be run and this machine has no sandbox.
     """
+    if any(task.kind == "code" for task in suite.tasks):
+        shared(os.getpid())
     folder.mkdir(parents=True, exist_ok=True)
     items = [_asked(task, item, answerer) for task in suite.tasks for item in task.items]
     spent = _Spent(answerer, record)
@@ -73,7 +78,6 @@ def evaluate(
                     asked.grades = [graders.submit(score.grade_code, asked.item, w.text) for w in asked.written]
                 spent.tell()
                 task.update(done, asked.task.name)
-            spent.tell(last=True)
             if failed:
                 raise UserError(
                     f"{len(failed)} of {len(items)} questions have no answer yet ({failed[0]}); run it again to go on: "
@@ -83,6 +87,8 @@ def evaluate(
         except BaseException:
             graders.shutdown(wait=False, cancel_futures=True)
             raise
+        finally:
+            spent.tell(last=True)
     results = Results(_summary(suite, answerer, rows), rows)
     results.write(folder)
     return results
@@ -110,7 +116,10 @@ def own_seed(sampling: Sampling, task: Task, item: Item) -> int:
 
 def _asked(task: Task, item: Item, answerer: Answerer) -> _Asked:
     if task.kind in ("choice", "text"):
-        return _Asked(task, item, prompts.pairs(task, item, answerer.render))
+        pairs = prompts.pairs(task, item, answerer.render)
+        if task.chat:
+            pairs = [(Rendered(context) if context else "", continuation) for context, continuation in pairs]
+        return _Asked(task, item, pairs)
     prompt: Prompt = prompts.messages(task, item) if task.chat else prompts.context(task, item)
     sampling = task.sampling
     if sampling.temperature > 0:
@@ -278,23 +287,28 @@ def _more(task: Task, rows: Sequence[Row]) -> dict[str, Any]:
             readings[normalisation] = None if found is None else found.value
         return {"normalised": readings}
     if task.samples > 1:
-        return _several(task.samples, rows)
+        return _several(task, rows)
     return {}
 
 
-def _several(samples: int, rows: Sequence[Row]) -> dict[str, Any]:
-    """pass@k, and how often more than half of an item's samples are right (SimpleBench's MAJ@5)."""
+def _several(task: Task, rows: Sequence[Row]) -> dict[str, Any]:
+    """pass@k, and how often more than half of an item's samples are right (SimpleBench's MAJ@5).
+
+    A question beyond the context, or one that the grader failed on, is in none of them, as it is in no mean.
+    """
     from orionlm.evals.pass_at_k import maj_at_k, pass_at_k
 
     found = {item: values for item, values in scores(rows).items() if isinstance(values, list)}
     if not any(None not in values for values in found.values()):
         return {}
-    of = clusters(rows)
+    of, samples = clusters(rows), task.samples
     passing = {
         str(k): plain(pass_at_k(list(found.values()), k, [of[item] for item in found]))
         for k in sorted({1, 5, 10, 100, samples})
         if k <= samples
     }
+    if task.kind == "code":
+        return {"pass_at": passing}
     whole = {item: [value == 1 for value in values] for item, values in found.items() if None not in values}
     majority = maj_at_k(list(whole.values()), [True] * len(whole), samples, [of[item] for item in whole], strict=True)
     return {"pass_at": passing, "majority": plain(majority)}
@@ -305,13 +319,17 @@ class _Spent:
 
     def __init__(self, answerer: Answerer, record: Record | None) -> None:
         self.answerer, self.record = answerer, record
-        self.tokens, self.began = answerer.tokens, time.perf_counter()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.tokens, self.paid, self.began = self.answerer.tokens, self.answerer.paid, time.perf_counter()
 
     def tell(self, last: bool = False) -> None:
         seconds, tokens = time.perf_counter() - self.began, self.answerer.tokens - self.tokens
         if self.record is None or not (last or seconds > RECORD_SECONDS) or not tokens:
             return
-        each = self.answerer.flops_per_token
+        each, paid = self.answerer.flops_per_token, self.answerer.paid
+        dollars = {"dollars": paid[0] - self.paid[0], "dollars_source": paid[1]} if paid and self.paid else {}
         self.record(
             "eval",
             device=self.answerer.device,
@@ -319,5 +337,6 @@ class _Spent:
             flops_kind="unknown" if each is None else "estimated",
             tokens=tokens,
             seconds=seconds,
+            **dollars,
         )
-        self.tokens, self.began = self.answerer.tokens, time.perf_counter()
+        self._begin()

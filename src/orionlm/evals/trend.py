@@ -1,16 +1,21 @@
-"""How much does a task's score grow for each tenfold of compute, from the rows of every model that was asked it?"""
+"""How much does a task's score grow for each tenfold of compute, and what do smaller models promise the largest?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from orionlm.errors import UserError
 from orionlm.evals import growth
 from orionlm.evals.clustered import Score
-from orionlm.evals.growth import Point
+from orionlm.evals.growth import Expected, Point
 from orionlm.evals.results import Row, bits, clusters, estimate, scores
 from orionlm.evals.statistics import Estimate, Verdict
+
+AHEAD = 3  # models of less compute than the largest, below which nothing is expected of it
+STEPS = 8  # at which the expectation is drawn
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,18 @@ def trend(flops: Sequence[float], rows: Sequence[Sequence[Row]], kind: str, leve
         len(values[0]) - len(shared), 0, float("nan"), None, level,
     )  # fmt: skip
     return Grown(per_decade, said.verdict)
+
+
+def expectation(flops: Sequence[float], found: Sequence[Estimate | None], chance: float | None) -> list[Expected]:
+    """What the models of less compute than the largest promise (`growth.expected`): along compute, last the largest.
+
+    Empty where guessing has no score, as for texts (theirs is the forecast of the loss), or where models are too few.
+    """
+    most = max(flops)
+    largest = next(one for c, one in zip(flops, found, strict=True) if c == most)
+    known = [(c, one) for c, one in zip(flops, found, strict=True) if c < most and one]
+    if chance is None or largest is None or len({c for c, _ in known}) < AHEAD:
+        return []
+    points = [Point(c, one.value, one.standard_error) for c, one in known]
+    computes = np.geomspace(min(flops), most, STEPS).tolist()
+    return growth.expected(points, chance, [*computes[:-1], most], standard_error=largest.standard_error)

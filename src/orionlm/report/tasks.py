@@ -25,12 +25,14 @@ def task_views(run: Run) -> list[dict[str, Any]]:
 
 
 def _row(line: dict[str, Any]) -> dict[str, Any]:
-    measured = [point["estimate"] for point in line["points"] if point["estimate"]]
-    last = measured[-1] if measured else None
+    measured = [point for point in line["points"] if point["estimate"]]
+    last = max(measured, key=lambda point: point["flops"])["estimate"] if measured else None
+    expected = line.get("expected")
     return {
         "task": line["task"],
         "metric": line["metric"].replace("_", " "),
         "last": _interval(last),
+        "expected": _interval(expected[-1] if expected else None),
         "n": None if last is None else last.get("n"),
         "per_decade": _interval(line["per_decade"]),
         "verdict": "blind: at chance all along" if line["blind"] else SAYS[line["verdict"]],

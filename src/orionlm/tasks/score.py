@@ -6,9 +6,7 @@ What cannot be read as an answer is unparsable, apart from wrong; neither is rig
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from orionlm.tasks import extract
 from orionlm.tasks.outcome import Grade, Outcome
@@ -80,32 +78,9 @@ def grade_code(item: Item, text: str) -> Grade:
     return grade_program(program(item, text), item.answer)
 
 
-def grades(task: Task, written: Iterable[tuple[Item, str]], workers: int = 2) -> Iterator[Grade]:
-    """The grades of (item, what the model wrote), in order; programs run `workers` at a time."""
-    if task.kind != "code":
-        yield from (grade_text(task, item, text) for item, text in written)
-        return
-    from orionlm.tasks.grading import grade_programs
-
-    empty: deque[bool] = deque()  # which of those taken so far hold no program
-
-    def jobs() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for item, text in written:
-            empty.append(not text.strip())
-            yield program(item, text), item.answer
-
-    for grade in grade_programs(jobs(), workers):
-        yield Grade(Outcome.UNPARSABLE, None, "no program") if empty.popleft() else grade
-
-
 def program(item: Item, text: str) -> str:
     """The program in `text`, which goes on from the item's prompt if it has one."""
     return extract.code(text, item.answer["entry_point"], item.answer.get("prompt", ""))
-
-
-def bits_per_byte(logs: Sequence[float], texts: Sequence[str]) -> float:
-    """−Σ log p / (ln 2 · Σ bytes) of texts with their log-likelihoods in nats, as "bits_per_byte" of lm-eval is."""
-    return -math.fsum(logs) / (math.log(2) * sum(len(text.encode()) for text in texts))
 
 
 def answers(item: Item) -> tuple:
