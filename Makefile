@@ -31,5 +31,5 @@ test: .venv/.stamp-test
 
 .venv/.stamp-test: .venv/.stamp-build
 	@echo "installing into .venv (once)"
-	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train,data,hf,serve,dev]'
+	@$(PIP) --no-build-isolation $(TORCH) --editable '.[train,data,ray,hf,serve,dev]'
 	@touch .venv/.stamp-demo $@

@@ -18,8 +18,8 @@ from orionlm.recipe.kinds import KINDS, Kind
 
 SCRIPTED = {
     "source": Kind("scripted"),
-    "middle": Kind("scripted", {"source": "source"}),
-    "end": Kind("scripted", {"middle": "middle"}, optional={"source": "source"}),
+    "middle": Kind("scripted", {"source": ("source",)}),
+    "end": Kind("scripted", {"middle": ("middle",)}, optional={"source": ("source",)}),
 }
 RECIPE = """\
 name = "small"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from evals.simulated import Simulated
 from evals.test_endpoint import scripted
 from evals.test_sight import corpus
-from inference.client.scripted_server import completion
+from inference.client.scripted_server import completion, refusal
 from inference.server import tiny
 from orionlm.artifact import publish
 from orionlm.cli import evaluation as command
@@ -103,7 +103,7 @@ def test_a_corpus_gives_the_clean_score_and_the_suite_called_sight(checkpoint, s
     corpus(partial / "train.parquet", ("three",))
     publish(partial, tmp_path / "corpus", kind="corpus", settings={}, inputs={}, seed=0, fingerprint="f")
     text = run(checkpoint, suite, "--corpus", tmp_path / "corpus", "--out", tmp_path / "out", "-q").output
-    assert "in corpus" in text and "0 of 20" in text
+    assert re.search(r"in the corpus: \d+ of 21 questions", text)
     found = json.loads(
         run(
             checkpoint, "sight", "--corpus", tmp_path / "corpus", "--limit", 5, "--out", tmp_path / "s", "-q", "--json"
@@ -139,7 +139,61 @@ def test_simplebench_end_to_end_gives_the_score_computed_by_hand(tmp_path):
     assert line["majority"]["value"] == pytest.approx(3 / 6)
     assert line["outcomes"] == {"right": right, "unparsable": 7, "wrong": 30 - 7 - right}
     assert "smoke test" in line["note"] and "smoke test" in text
-    assert "right in most of 5 samples 50.0%" in text
+    assert re.search(rf"simplebench AVG@5 +{100 * right / 30:.1f}% .* 6 +17%", text)
+    assert re.search(r"simplebench MAJ@5 +50\.0% .* 6", text)
+
+
+def test_simplebench_names_questions_beyond_the_context_and_leaves_them_out_of_both_scores(tmp_path):
+    rows = [{"question_id": f"q{n}", "prompt": f"({n}) Which?", "answer": "A"} for n in range(4)]
+    (tmp_path / "questions.json").write_text(json.dumps({"eval_data": rows}))
+
+    def says(body, n):
+        if "(3)" in body["messages"][-1]["content"]:
+            return refusal(400, "This model's maximum context length is 8 tokens", code="context_length_exceeded")
+        return completion("Final Answer: A" if "(0)" in body["messages"][-1]["content"] else "no idea")
+
+    with scripted(says) as server:
+        arguments = ("simplebench", "--given", f"questions={tmp_path / 'questions.json'}", "--out", tmp_path / "out")
+        text = run(server.url, *arguments, "-q").output
+        (line,) = json.loads(run(server.url, *arguments, "-q", "--json").output)["tasks"]
+    for score in (line["estimate"], line["majority"]):
+        assert (score["value"], score["n"]) == (pytest.approx(1 / 3), 3)
+    assert line["outcomes"] == {"right": 5, "too_long": 5, "unparsable": 10}
+    assert "1 of 4 questions (q3) do not fit the model's context and are in no score" in text
+
+
+PRICES = """
+[[price]]
+model = "m"
+prompt = 1000.0
+completion = 1000.0
+source = "a test"
+date = "2026-01-01"
+"""
+
+
+def test_a_budget_in_dollars_is_held_and_says_what_covers_the_rest(tmp_path):
+    rows = [{"question": f"{n} + 1 =", "answer": str(n + 1)} for n in range(20)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "sums.toml").write_text(
+        'name = "sums"\n[task.sums]\nkind = "generate"\nitems = "sums.jsonl"\nchat = true\n'
+        "[task.sums.sampling]\nmax_tokens = 10\ntemperature = 0.0\n"
+    )
+    (tmp_path / "prices.toml").write_text(PRICES)
+    with scripted(lambda body, n: completion("4")) as server:
+        arguments = (server.url, tmp_path / "sums.toml", "--out", tmp_path / "out", "-q")
+        refused = run(*arguments, "--max-dollars", 1, code=1)
+        assert "no price is known for model 'm'" in str(refused.exception) and not server.bodies
+        priced = (*arguments, "--prices", tmp_path / "prices.toml")
+        short = str(run(*priced, "--max-dollars", 0.3, code=1).exception)
+        some = len(server.bodies)
+        assert 0 < some < 20 and "requests unasked" in short and "what was answered is kept" in short
+        enough = float(re.search(r"a limit of dollars ([\d.]+) surely covers them", short)[1])
+        found = json.loads(run(*priced, "--max-dollars", enough, "--json").output)
+        assert len(server.bodies) == 20 and found["tasks"][0]["estimate"]["n"] == 20
+    entries = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]
+    assert sum(entry["dollars"] for entry in entries) == pytest.approx(sum(entry["tokens"] for entry in entries) / 1000)
+    assert sum(entry["tokens"] for entry in entries) == 20 * 12 and len(entries) == 2, "what was broken off counts"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +207,7 @@ def test_simplebench_end_to_end_gives_the_score_computed_by_hand(tmp_path):
         (("CHECKPOINT", "SUITE", "--device", "tpu"), "give cpu or cuda"),
         (("CHECKPOINT", "SUITE", "--corpus", "nowhere"), "no artifact here"),
         (("http://127.0.0.1:9/v1", "SUITE"), "no server at"),
+        (("CHECKPOINT", "SUITE", "--max-dollars", 2), "a checkpoint is paid nothing"),
     ],
 )
 def test_mistakes_are_one_line(checkpoint, suite, tmp_path, monkeypatch, arguments, message):
@@ -164,7 +219,7 @@ def test_mistakes_are_one_line(checkpoint, suite, tmp_path, monkeypatch, argumen
 
 def test_help_has_examples():
     text = run("--help").output
-    assert "orion eval runs/quickstart demo" in text and "--against" in text
+    assert "orion eval runs/quickstart sight" in text and "--against" in text
 
 
 def test_generations_are_drawn_with_their_intervals_and_expectation():
@@ -177,8 +232,8 @@ def test_generations_are_drawn_with_their_intervals_and_expectation():
         for n in range(1, 5)
     ]
     task = {"task": "sums", "metric": "accuracy", "chance": 0.25, "blind": False, "points": points}
-    expected = {"sums": [{"flops": 10.0**n, "value": 0.2, "low": 0.1, "high": 0.3} for n in (1, 4)]}
-    plain, with_law = generations([task]), generations([task], expected)
+    expected = [{"compute": 10.0**n, "value": 0.2, "low": 0.1, "high": 0.3} for n in (1, 4)]
+    plain, with_law = generations([task]), generations([task | {"expected": expected}])
     assert plain.startswith("<svg") and "sums" in plain and with_law.count("<path") > plain.count("<path")
     blind = generations([task | {"blind": True}])
     assert "at chance" in blind

@@ -64,12 +64,22 @@ def test_mistakes_are_told_in_one_line(runs, tmp_path):
     for words, said in (
         ((runs, "--lever", "z"), "no row of"),
         ((runs, "--column", "a=b"), "goes with --import"),
-        ((runs, runs), "2 files"),
+        ((runs, runs), "given twice"),
         (("--import", runs, "--column", "loss"), "OURS=VALUE"),
         ((runs, "--metric", "arc"), "no column 'arc'"),
     ):
         with pytest.raises(UserError, match=said):
             orion(*words)
+
+
+def test_tables_of_two_ladders_are_priced_as_one(tmp_path):
+    rows = {"plain": ladder(noise=0.003), "curated": ladder("curated", 2.0, noise=0.003)}
+    for name, part in rows.items():
+        (tmp_path / name).mkdir()
+        write_runs(tmp_path / name / "runs.csv", table([row | {"run": row["scale"]} for row in part]))
+    one = json.loads(orion(tmp_path / "plain" / "runs.csv", tmp_path / "curated" / "runs.csv", "--json"))["gains"][0]
+    assert one["lever"] == "curated" and one["runs"] == len(WIDTHS)
+    assert one["fresh"]["low"] < 2.0 < one["fresh"]["high"] and one["verdict"] == "helps"
 
 
 def test_the_command_imports_no_numpy_before_it_runs():

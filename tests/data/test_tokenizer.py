@@ -12,13 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.data import corpus, tokenizer
+from orionlm.artifact import write_json
+from orionlm.data import sources, tokenizer
+from orionlm.data.documents import Document
 from orionlm.data.tokenizer import END_OF_TEXT, WORDS, WordEncoder, load_tokenizer, sample_pieces, train_tokenizer
 from orionlm.errors import UserError
+from shard_writer import Writer
 
 from .conftest import FakeContext, as_artifact
 
-TEXT = [Path(module.__file__).read_text() for module in (corpus, tokenizer, hashlib, re, os)]
+TEXT = [Path(module.__file__).read_text() for module in (sources, tokenizer, hashlib, re, os)]
 SAVED = train_tokenizer(TEXT, 600).to_str()
 ENCODER = WordEncoder(SAVED)
 LOADED = load_tokenizer(SAVED)
@@ -101,17 +104,28 @@ def test_one_long_document_is_sampled_over_its_length() -> None:
     assert int(pieces[-1][8:15]) > 200_000
 
 
-def test_the_stage_writes_a_tokenizer_of_the_size_asked_for(tmp_path: Path, context: FakeContext) -> None:
-    for number, text in enumerate(TEXT):
-        (tmp_path / f"{number}.py").write_text(text)
+def test_the_stage_writes_a_tokenizer_of_the_size_asked_for_from_every_shard(
+    tmp_path: Path, context: FakeContext
+) -> None:
     for name in ("corpus", "tokenizer"):
         (tmp_path / name).mkdir()
-    sources = [{"files": [str(tmp_path / "*.py")]}]
-    corpus.run(corpus.Settings(sources=sources, validation_fraction=0.2), {}, tmp_path / "corpus", context)
+    with Writer(tmp_path / "corpus", "train", shard_bytes=10_000) as writer:
+        for number, text in enumerate(TEXT):
+            writer.add(Document(text, "files", str(number), str(number), "code"), len(text.encode()))
+    write_json(tmp_path / "corpus" / "corpus.json", {"train": {"bytes": writer.bytes}})
     settings = tokenizer.Settings(vocabulary=700, sample_bytes=60_000)
     tokenizer.run(settings, {"corpus": as_artifact(tmp_path / "corpus")}, tmp_path / "tokenizer", context)
     written = as_artifact(tmp_path / "tokenizer")
     info = written.json("tokenizer_info.json")
-    assert load_tokenizer(written.file("tokenizer.json").read_text()).get_vocab_size() == info["vocabulary"] == 700
+    saved = written.file("tokenizer.json").read_text()
+    assert load_tokenizer(saved).get_vocab_size() == info["vocabulary"] == 700
     assert info["bytes_per_token"] > 1.8
     assert context.recorded[-1]["purpose"] == "data"
+    assert writer.shards > 2
+    assert saved == train_tokenizer(list(sample_pieces(iter(TEXT), writer.bytes, 60_000)), 700).to_str()
+
+
+def test_a_corpus_without_shards_is_named(tmp_path: Path, context: FakeContext) -> None:
+    write_json(tmp_path / "corpus.json", {"train": {"bytes": 1}})
+    with pytest.raises(UserError, match="no train-00000.parquet here; make the corpus again"):
+        tokenizer.run(tokenizer.Settings(), {"corpus": as_artifact(tmp_path)}, tmp_path, context)

@@ -44,6 +44,20 @@ def test_batches_do_not_change_the_measurement(windows):
     assert one.standard_error == pytest.approx(many.standard_error, rel=1e-4)
 
 
+def test_each_domain_has_the_bits_of_its_own_windows(windows):
+    model = Transformer(SHAPE)
+    initialize(model, 1)
+    sizes = [int((windows.targets_bt[rows] >= 0).sum()) for rows in (slice(0, 5), slice(5, 12))]
+    parts = (("code", 5, 3 * sizes[0]), ("none", 0, 0), ("text", 7, 2 * sizes[1]))
+    whole = held_out(model, windows._replace(domains=parts), batch_size=4)
+    assert whole.bits_per_byte == held_out(model, windows, batch_size=4).bits_per_byte
+    assert list(whole.by_domain) == ["code", "text"]
+    for name, rows, size in (("code", slice(0, 5), parts[0][2]), ("text", slice(5, 12), parts[2][2])):
+        alone = held_out(model, Evaluation(*(array[rows] for array in windows[:3]), size))
+        assert whole.by_domain[name] == pytest.approx(alone.bits_per_byte, rel=1e-5)
+    assert held_out(model, windows).by_domain == {}
+
+
 def test_the_score_is_zero_without_copying_and_high_with_a_copying_head(windows):
     plain, copying = Transformer(SHAPE), Transformer(SHAPE)
     initialize(plain, 0, copying=False)

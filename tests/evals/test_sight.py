@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from evals.simulated import Simulated
-from orionlm.data.corpus import _Writer
-from orionlm.data.sources import Document
+from orionlm.data.documents import Document, shard_files
 from orionlm.evals.run import evaluate
 from orionlm.evals.sight import SightSettings, shortened, sight_suite
 from orionlm.tasks.task import Item
+from shard_writer import Writer
 
 SETTINGS = SightSettings(items=20, domain_bytes=2000)
 
@@ -27,12 +27,12 @@ def code(seed: int) -> str:
 
 
 def corpus(path, groups=("one", "two")):
-    with _Writer(path) as writer:
+    with Writer(path.parent, path.stem) as writer:
         for group in groups:
             for n in range(6):
                 text = code(hash_of(group) + n)
                 writer.add(Document(text, "here", group, f"{group}/part{n % 2}/file{n}.py"), len(text.encode()))
-    return path
+    return shard_files(path.parent, path.stem)
 
 
 def hash_of(name: str) -> int:
@@ -68,7 +68,7 @@ def test_the_right_choice_is_what_the_text_says(tmp_path, suite):
 def test_the_suite_is_the_same_each_time(tmp_path, suite):
     again = sight_suite(corpus(tmp_path / "again.parquet"), SETTINGS)
     assert again.digest == suite.digest
-    assert sight_suite(tmp_path / "again.parquet", SETTINGS, seed=1).digest != suite.digest
+    assert sight_suite(shard_files(tmp_path, "again"), SETTINGS, seed=1).digest != suite.digest
 
 
 def test_where_all_text_is_of_one_package_its_folders_are_the_domains(tmp_path):
@@ -77,9 +77,9 @@ def test_where_all_text_is_of_one_package_its_folders_are_the_domains(tmp_path):
 
 
 def test_little_text_gives_fewer_questions(tmp_path):
-    with _Writer(tmp_path / "validation.parquet") as writer:
+    with Writer(tmp_path, "validation") as writer:
         writer.add(Document(code(1), "here", "g", "g/file.py"), 1000)
-    found = sight_suite(tmp_path / "validation.parquet", SETTINGS)
+    found = sight_suite(shard_files(tmp_path, "validation"), SETTINGS)
     assert all(0 < len(task.items) < 20 for task in found.tasks)
 
 

@@ -15,7 +15,8 @@ from orionlm.evals import stage
 from orionlm.evals.results import read
 from orionlm.evals.run import evaluate
 from orionlm.evals.sight import SightSettings
-from orionlm.evals.trend import trend
+from orionlm.evals.statistics import mean
+from orionlm.evals.trend import expectation, trend
 from orionlm.model.checkpoint import save
 from orionlm.model.transformer import Transformer
 from orionlm.shape import Shape
@@ -72,6 +73,10 @@ def test_every_model_is_evaluated_and_the_trend_along_compute_is_written(inputs,
         assert line["verdict"] in ("yes", "no", "cannot tell") and len(line["points"]) == 4
         assert line["per_decade"]["low"] <= line["per_decade"]["value"] <= line["per_decade"]["high"]
     assert trends[1]["blind"] is not None and trends[0]["blind"] is None
+    assert trends[0]["expected"] == [], "a text has no chance to rise from"
+    for line in trends[1:]:
+        assert [point["compute"] for point in line["expected"]][:: len(line["expected"]) - 1] == [1e7, 1e10]
+        assert all(0 <= point["low"] <= point["value"] <= point["high"] <= 1 for point in line["expected"])
     assert {purpose["purpose"] for purpose in context.recorded} == {"eval"}
     assert read(tmp_path / "out" / "results" / "run" / "sight").rows
     assert found[0]["suites"][0]["clean"][0]["dirty"] >= 0
@@ -121,6 +126,17 @@ def test_what_grows_with_compute_is_found_to_grow_and_what_does_not_is_not(tmp_p
     assert found["growing"].per_decade.value == pytest.approx(0.15, abs=0.04)
     assert found["flat"].per_decade.value == pytest.approx(0, abs=1e-9) and found["flat"].verdict != "yes"
     assert found["falling"].verdict == "no"
+
+
+def test_what_is_expected_of_the_largest_does_not_know_its_score():
+    def at(value):
+        return mean([1.0] * round(200 * value) + [0.0] * round(200 * (1 - value)))
+
+    flops, before = [1e9, 1e10, 1e11, 1e12], [at(value) for value in (0.3, 0.42, 0.58)]
+    one, other = (expectation(flops, [*before, at(last)], 0.25) for last in (0.3, 0.7))
+    assert one[-1].compute == 1e12 and 0.6 < one[-1].value < 0.8
+    assert one[-1] == other[-1], "the largest model's error alone is used, and it is the same at 0.3 and 0.7"
+    assert expectation(flops[1:], [*before[1:], at(0.7)], 0.25) == [], "two models promise nothing"
 
 
 def test_one_amount_of_compute_has_no_trend(tmp_path):

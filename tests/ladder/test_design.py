@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orionlm.data.mixture import Mixture
 from orionlm.errors import UserError
 from orionlm.ladder.design import LadderSettings, check_text, design
 
@@ -26,6 +29,18 @@ def test_a_text_too_small_for_the_ladder_is_one_line_with_both_sizes():
     rungs = design(LadderSettings(largest_flops=2e12), 2048, 0)
     with pytest.raises(UserError, match=r"the longest run reads [\d,]+ tokens and the text has 1,000"):
         check_text(rungs, 1000)
+
+
+def test_a_ladder_on_a_mixture_reads_no_domain_twice():
+    rungs = design(LadderSettings(largest_flops=2e12), 2048, 0)
+    longest = max(rung.branches[-1] * rung.settings.batch_tokens for rung in rungs)
+    unique = (longest, longest // 2 + 1000)
+    even = Mixture(("code", "text"), (128, 128), (), 0.0, 10 * longest, unique)
+    check_text(rungs, sum(unique), even)
+    with pytest.raises(UserError, match=r"reads domain 'text' again after [\d,]+; add text, .* the weight of 'text'"):
+        check_text(rungs, sum(unique), replace(even, main=(64, 192)))
+    with pytest.raises(UserError, match="it holds for runs of up to 100 tokens"):
+        check_text(rungs, sum(unique), replace(even, tokens=100))
 
 
 @pytest.mark.parametrize(

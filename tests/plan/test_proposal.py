@@ -5,12 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orionlm.artifact import publish, write_json
+from orionlm.data.mixture import Settings as MixtureSettings
+from orionlm.data.mixture import mix
 from orionlm.errors import UserError
 from orionlm.plan.best import Means, choose, needed
 from orionlm.plan.budget import Budget, reach
 from orionlm.plan.laws import BESIROGLU
 from orionlm.plan.outlook import Outlook, Text
 from orionlm.plan.proposal import propose, shape_near
+from orionlm.plan.repetition import effective_tokens
 from orionlm.settings import parse_toml, validate
 
 
@@ -44,6 +48,51 @@ def test_compute_alone_gives_the_closed_form_of_the_optimum(besiroglu, flops):
     assert chosen.flops == pytest.approx(flops, rel=1e-6)
     if flops == 2e26:
         assert tokens == pytest.approx(23e12, rel=0.03)
+
+
+def mixed(folder, tokens=None, **weights):
+    """A made mixture of 1B tokens of code and 9B of text, as a run leaves it."""
+    account = {"licences": {}, "documents": 1, "bytes": 1}
+    text = {"code": account | {"tokens": 10**9}, "text": account | {"tokens": 9 * 10**9}}
+    partial = folder / "mixture.partial"
+    partial.mkdir()
+    page = mix(MixtureSettings(weights=weights, tokens=tokens), text)
+    write_json(partial / "mixture.json", page)
+    publish(partial, folder / "mixture", kind="mixture", settings={}, inputs={}, seed=0, fingerprint="")
+    return page, budget(f'[compute]\nflops = "1e24"\n[text]\nmixture = "{folder / "mixture"}"\n')
+
+
+def test_a_mixture_is_planned_with_as_its_effective_tokens_and_no_further_than_it_holds(tmp_path):
+    page, asked = mixed(tmp_path, code=0.5, text=0.5)
+    text = asked.stock
+    worth = float(effective_tokens(text.most_tokens, text.unique, page["r_star"]))
+    assert text.most_tokens == pytest.approx(page["tokens"])
+    assert worth == pytest.approx(page["effective_tokens"], rel=1e-6)
+    assert 10**9 < text.unique < 10**10
+    plan = propose(asked).parts["plan"]
+    assert plan["tokens"] <= page["tokens"] * (1 + 1e-6)
+
+
+def test_a_mixture_by_size_is_the_text_read_evenly(tmp_path):
+    _, asked = mixed(tmp_path)
+    assert asked.stock.unique == pytest.approx(1e10, rel=0.01)
+    assert asked.stock.most_epochs == pytest.approx(11.67, rel=0.01)
+
+
+def test_a_mixture_that_reads_nothing_twice_is_fresh_text(tmp_path):
+    _, asked = mixed(tmp_path, tokens=10**9, code=0.5, text=0.5)
+    assert (asked.stock.unique, asked.stock.most_epochs) == (10**9, 1)
+
+
+def test_a_mixture_beside_other_text_or_none_is_named(tmp_path):
+    _, asked = mixed(tmp_path)
+    both = asked.text.model_copy(update={"unique": asked.compute.flops})
+    with pytest.raises(UserError, match="text.mixture: it says how much text there is; leave unique and domains out"):
+        _ = asked.model_copy(update={"text": both}).stock
+    with pytest.raises(UserError, match="none of unique, domains and mixture is given"):
+        _ = budget('[compute]\nflops = "1e24"\n[text]\n').stock
+    with pytest.raises(UserError, match="no artifact here"):
+        _ = budget('[compute]\nflops = "1e24"\n[text]\nmixture = "nowhere"\n').stock
 
 
 def test_demand_makes_the_model_smaller_as_its_first_order_condition_says(besiroglu):

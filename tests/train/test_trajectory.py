@@ -3,10 +3,14 @@
 import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
 
+from orionlm.data.mixture import Mixture, mix
+from orionlm.data.mixture import Settings as MixtureSettings
+from orionlm.data.shards import TokenSet
 from orionlm.errors import UserError
 from orionlm.ledger import Ledger
 from orionlm.progress import Progress
@@ -18,6 +22,8 @@ from orionlm.train.execution import Execution
 from orionlm.train.optimizer import OptimizerSettings
 from orionlm.train.trajectory import TrainingSettings, Trajectory, train
 
+from .conftest import write_tokens
+
 SHAPE = Shape.from_width(16, vocabulary=300, context=16)
 
 
@@ -26,11 +32,11 @@ def plan(branches=(20, 40), name="adamw"):
     return Trajectory("d16", SHAPE, training, branches, seed=3)
 
 
-def go(tokens, work, trajectory, measure=None):
+def go(tokens, work, trajectory, measure=None, mixture=None):
     context = Context("train", 0, work.parent, Progress(quiet=True))
     with context.progress.task("train", total=1) as task:
         measure = measure or (lambda trainer: {"step": trainer.step, "norm": weight_norm(trainer)})
-        return train(trajectory, tokens, work, context, Execution(), measure, task)
+        return train(trajectory, tokens, work, context, Execution(), measure, task, mixture)
 
 
 def weight_norm(trainer):
@@ -99,6 +105,78 @@ def test_a_kill_right_after_a_branch_was_measured_does_not_measure_it_again(toke
         go(token_set, tmp_path / "work", plan(), measure)
     _, points, _ = go(token_set, tmp_path / "work", plan(), measure)
     assert seen == [20, 40, 40] and points == [{"step": 20}, {"step": 40}]
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Tokens of three domains, and a mixture that keeps one of them for the anneal."""
+    folder = write_tokens(tmp_path / "mixed", shares={"best": 0.1, "code": 0.5, "text": 0.4})
+    settings = MixtureSettings(weights={"code": 0.75, "text": 0.25}, anneal={"weights": {"best": 0.5, "code": 0.5}})
+    page = mix(settings, json.loads((folder / "tokens.json").read_text())["train"]["domains"])
+    return TokenSet.open(folder, "train"), Mixture.of(page)
+
+
+def read(trainer):
+    return {"step": trainer.step, "norm": weight_norm(trainer), "read": trainer.loader.read(trainer.step)}
+
+
+def test_every_branch_has_its_own_anneal_in_its_decay(mixed, tmp_path):
+    tokens, mixture = mixed
+    _, points, _ = go(tokens, tmp_path / "work", plan(branches=(80, 160)), read, mixture)
+    for point in points:
+        share = {name: row["tokens"] / (64 * point["step"]) for name, row in point["read"].items()}
+        assert share["best"] == pytest.approx(0.2 * 0.5, abs=0.03)
+        assert share["code"] == pytest.approx(0.8 * 0.75 + 0.2 * 0.5, abs=0.06)
+
+
+def test_a_branch_under_a_mixture_is_the_model_that_a_run_of_that_length_would_have_given(mixed, tmp_path):
+    tokens, mixture = mixed
+    _, branched, _ = go(tokens, tmp_path / "both", plan(), read, mixture)
+    _, short, _ = go(tokens, tmp_path / "short", plan(branches=(20,)), read, mixture)
+    _, long, _ = go(tokens, tmp_path / "long", plan(branches=(40,)), read, mixture)
+    assert branched == short + long
+
+
+def test_stopped_anywhere_under_a_mixture_and_gone_on_gives_the_same_points(mixed, tmp_path, monkeypatch):
+    tokens, mixture = mixed
+    _, points, curve = go(tokens, tmp_path / "whole", plan(), read, mixture)
+    monkeypatch.setattr(module.Interval, "due", lambda self: True)
+
+    class Killed(BaseException):
+        pass
+
+    for victim in (19, 40):
+        calls = iter(range(1000))
+
+        def save(*args, calls=calls, victim=victim):
+            if next(calls) == victim:
+                raise Killed
+            return save_state(*args)
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(module, "save_state", save)
+            go(tokens, tmp_path / f"killed{victim}", plan(), read, mixture)
+        _, again, curve_again = go(tokens, tmp_path / f"killed{victim}", plan(), read, mixture)
+        assert again == points and curve_again == curve
+
+
+def test_a_mixture_of_all_the_text_there_is_in_one_domain_changes_nothing(token_set, tmp_path):
+    domains = json.loads((tmp_path / "tokens" / "tokens.json").read_text())["train"]["domains"]
+    mixture = Mixture.of(mix(MixtureSettings(anneal={"weights": {"text": 1.0}}), domains))
+    plain, points, curve = go(token_set, tmp_path / "plain", plan())
+    mixed, mixed_points, mixed_curve = go(token_set, tmp_path / "mixed", plan(), mixture=mixture)
+    assert mixed_points == points and mixed_curve == curve
+    assert all(torch.equal(master, mixed.masters[name]) for name, master in plain.masters.items())
+
+
+def test_a_run_that_the_mixture_was_not_made_for_is_named(mixed):
+    mixture = replace(mixed[1], tokens=2000)
+    plan(branches=(20, 31)).check(mixture)
+    plan(branches=(20, 32)).check(mixture)  # a part of a batch more than asked for is no other run
+    with pytest.raises(UserError, match=r"runs of up to 2,000 tokens and d16 reads 2,112; .* tokens = 2112"):
+        plan(branches=(20, 33)).check(mixture)
+    with pytest.raises(UserError, match=r"anneal.share = 0.3: .* training.decay = 0.2"):
+        plan(branches=(20,)).check(replace(mixture, anneal_share=0.3))
 
 
 def test_every_step_of_every_branch_is_in_the_ledger(token_set, tmp_path):

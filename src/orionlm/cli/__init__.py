@@ -15,6 +15,7 @@ from orionlm.cli import (
     chat,
     claim,
     complete,
+    data,
     doctor,
     evaluation,
     fit,
@@ -52,6 +53,7 @@ app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluation.evaluate)
+data.register(app)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)
 app.command("doctor")(doctor.doctor)

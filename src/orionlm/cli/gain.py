@@ -9,7 +9,7 @@ import typer
 
 
 def gain(
-    runs: Annotated[list[Path], typer.Argument(help="A run table, CSV or Parquet; with --import, others' files.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run tables, CSV or Parquet; with --import, others' files.")],
     lever: Annotated[list[str] | None, typer.Option(help="Price this lever only; may be given again.")] = None,
     costs: Annotated[Path | None, typer.Option(help="A TOML file of what levers cost, for net gains.")] = None,
     stock: Annotated[float | None, typer.Option(help="Unique tokens at hand, such as 2e9.")] = None,
@@ -34,6 +34,7 @@ def gain(
     \b
     Examples:
       orion gain runs.csv
+      orion gain RUN/artifacts/plain/runs.csv RUN/artifacts/curated/runs.csv
       orion gain runs.csv --lever rephrase --costs costs.toml --stock 2e9 --json
       orion gain runs.csv --metric arc_easy --chance 0.25
       orion gain --import wandb.csv --column loss=val/nll --out runs.csv
@@ -44,7 +45,7 @@ def gain(
     from orionlm.gain.costs import read_costs
     from orionlm.gain.decide import recommend
     from orionlm.gain.gain import price_levers
-    from orionlm.gain.runs import RunTable, read_runs, write_runs
+    from orionlm.gain.runs import RunTable, join, read_runs, write_runs
     from orionlm.gain.scores import score_gain
 
     if imported:
@@ -63,9 +64,9 @@ def gain(
         for name, given in (("--column", column), ("--fact", fact), ("--out", out)):
             if given:
                 raise UserError(f"{name}: goes with --import; leave it out for a run table")
-        if len(runs) > 1:
-            raise UserError(f"runs: {len(runs)} files; give one run table, or --import for trackers' files")
-        table = read_runs(runs[0])
+        if len({path.resolve() for path in runs}) < len(runs):
+            raise UserError("runs: a run table is given twice; give each once")
+        table = join([read_runs(path) for path in runs])
     if metric:
         if "lever" not in table.columns:
             raise UserError(f"{table.source}: no column 'lever'; name the lever in the rows that use one")
@@ -96,12 +97,9 @@ def _pairs(name: str, given: list[str] | None) -> dict[str, str]:
 
 
 def _span(interval: Any) -> str:
-    if interval is None:
-        return "–"
-    if interval.value is None:
-        return f"more than ×{interval.low:.3g}"
-    high = "more" if interval.high is None else f"{interval.high:.3g}"
-    return f"×{interval.value:.3g} ({interval.low:.3g} to {high})"
+    from orionlm.gain.solve import span
+
+    return span(interval and interval.to_json())
 
 
 def _print_gains(gains: list[Any], advice: Any, level: float) -> None:

@@ -38,6 +38,7 @@ def plan(
       device_hours = "1M GPU-hours"   flops = "1e24"  utilisation = ["33%", "47%"]
       [text]
       unique = "10B"                  or [text.domains.code] tokens = "2B" most_epochs = 4
+                                      or mixture = "runs/x/artifacts/mixture"   as `orion run` made it
       synthetic = "1B"                generator_params = "8B"   who writes it, if the budget pays
       [demand]
       tokens = "1e13"                 what the model will be asked for

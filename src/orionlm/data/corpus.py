@@ -1,27 +1,37 @@
-"""Which documents are trained on and which are held out? Stage `corpus`: read, deduplicate, split."""
+"""Which documents are trained on and which are held out? Stage `corpus`: read, deduplicate, split.
+
+Pieces of the input are read into `work/unit-*.parquet`; copies, ids and the split are settled on keys of a few bytes a
+document; then the shards are written. A killed run goes on with the pieces and shards that are not there yet.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import time
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orionlm.artifact import Artifact, write_json
-from orionlm.data.sources import Document, Skipped, Source
+from orionlm.artifact import Artifact, json_digest, replacing, write_json
+from orionlm.data import documents
+from orionlm.data.collect import NAMED, SHARES, read_unit, write_shard
+from orionlm.data.documents import shard_files
+from orionlm.data.jobs import Job, do, records
+from orionlm.data.quarantine import Quarantine, printable
+from orionlm.data.sources import Source
+from orionlm.data.spans import Unit
+from orionlm.data.split import Plan, settle
 from orionlm.errors import UserError
-from orionlm.settings import nearest
 
 if TYPE_CHECKING:
     from orionlm.recipe.context import Context
 
-ROW_GROUP_BYTES = 1 << 22
-NAMED = 100
+SPLITS = ("train", "validation")
+LARGEST = 1000  # shares named apart, of sources there may be millions
+OTHERS = "(others)"
 
 
 class Settings(BaseModel):
@@ -41,139 +51,105 @@ class Settings(BaseModel):
 
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
-    """Writes `train.parquet`, `validation.parquet` (columns text, source, group, id) and `corpus.json`."""
-    began = time.perf_counter()
+    """Writes `train-*.parquet`, `validation-*.parquet`, `corpus.json`, and `quarantine.jsonl`: what was unusable."""
     work = out / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    dropped: Counter[str] = Counter()
-    sizes: dict[str, Counter[str]] = {"group": Counter(), "id": Counter()}
-    documents = 0
-    with context.progress.task("corpus") as task, _Writer(work / "all.parquet") as spool:
-        for document, size in unique_documents(settings, dropped):
-            spool.add(document, size)
-            sizes["group"][document.group] += size
-            sizes["id"][document.id] += size
-            documents += 1
-            if documents % 256 == 0:
-                task.update(documents, note=f"{sum(sizes['group'].values()) / 1e6:,.0f} MB")
-    if not documents:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items())) or "nothing was there"
-        raise UserError(f"the corpus is empty: {reasons}; name sources that hold text")
-    unit = "group" if len(sizes["group"]) > 1 else "id"
-    held_out = choose_held_out(sizes[unit], settings.validation_fraction, settings.validation_groups)
-    splits = {"train": _Writer(out / "train.parquet"), "validation": _Writer(out / "validation.parquet")}
-    with splits["train"], splits["validation"]:
-        for document in read_documents(work / "all.parquet"):
-            split = "validation" if getattr(document, unit) in held_out else "train"
-            splits[split].add(document, len(document.text.encode()))
+    work.mkdir(parents=True, exist_ok=True)
+    for leftover in chain(work.glob("*.tmp"), out.glob("*.parquet.*.tmp")):
+        leftover.unlink()
+    limits = (settings.min_document_bytes, settings.max_document_bytes)
+    jobs: dict[str, Job] = {}
+    for source in settings.sources:
+        for unit in source.units():
+            file = work / f"unit-{len(jobs):05d}.parquet"
+            jobs[file.stem] = Job(_origin(source, unit, limits), file, unit.size, (source, unit, *limits, file))
+    do("corpus: reading", read_unit, jobs, work, context)
+    unusable, dropped, counts = _left_out(jobs, work)
+    with replacing(out / "quarantine.jsonl") as sink:
+        for row in chain.from_iterable(unusable.kept.values()):
+            sink.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    for reason, count in unusable.counts.items():
+        context.progress.say(f"corpus: {count:,} {reason}, first {unusable.first[reason][0]}; see quarantine.jsonl")
+    if not sum(counts):
+        raise UserError(f"the corpus is empty: {_reasons(unusable, dropped)}; name sources that hold text")
+
+    shard_bytes, files = documents.SHARD_BYTES, [job.file for job in jobs.values()]
+    plan = settle(files, counts, settings.validation_fraction, settings.validation_groups, shard_bytes)
+    origin = json_digest([settings.model_dump(mode="json"), shard_bytes, [job.origin for job in jobs.values()]])
+    jobs = {}
+    for shard in plan.shards:
+        file = out / f"{shard.split}-{shard.number:05d}.parquet"
+        jobs[file.stem] = Job(origin, file, shard.bytes, (shard.parts, plan.unit, file))
+    for stale in {file for split in SPLITS for file in shard_files(out, split)} - {job.file for job in jobs.values()}:
+        stale.unlink()
+    do("corpus: writing", write_shard, jobs, work, context)
+    about = _splits(plan, jobs, work)
     write_json(
         out / "corpus.json",
         {
-            "documents": documents,
-            "bytes": sum(sizes["id"].values()),
-            "groups": len(sizes["group"]),
-            "dropped": dict(dropped),
-            "split": "by group" if unit == "group" else "by document",
-            "held_out": sorted(held_out)[:NAMED],
+            **{total: sum(about[split][total] for split in SPLITS) for total in ("documents", "bytes")},
+            "groups": plan.groups,
+            "dropped": dict(dropped + unusable.counts + Counter(duplicate=plan.duplicates)),
+            "duplicate_ids": plan.renamed,
+            "quarantine": {
+                reason: {"count": count, "first": unusable.first[reason]} for reason, count in unusable.counts.items()
+            },
+            "split": "by group" if plan.unit == "group" else "by document",
             "sources": [source.provenance() for source in settings.sources],
-            **{name: {"documents": writer.documents, "bytes": writer.bytes} for name, writer in splits.items()},
+            **about,
         },
     )
-    context.record("data", seconds=time.perf_counter() - began)
 
 
-def unique_documents(settings: Settings, dropped: Counter[str]) -> Iterator[tuple[Document, int]]:
-    """Documents to keep in source order with their UTF-8 bytes; `dropped` counts the others by reason."""
-    known: set[bytes] = set()
-    for source in settings.sources:
-        skipped = Skipped()
-        for document in source.documents(skipped):
-            lines = document.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-            bare = "\n".join([line.rstrip() for line in lines]).rstrip()
-            try:
-                size = len(document.text.encode())
-            except UnicodeEncodeError:
-                skipped.note("not UTF-8", document.id)
-                continue
-            key = hashlib.sha256(bare.encode()).digest()
-            if not bare:
-                dropped["empty"] += 1
-            elif size < settings.min_document_bytes:
-                dropped["too short"] += 1
-            elif settings.max_document_bytes is not None and size > settings.max_document_bytes:
-                dropped["too long"] += 1
-            elif key in known:
-                dropped["duplicate"] += 1
-            else:
-                known.add(key)
-                yield document, size
-        skipped.check(f"sources.{next(iter(source.provenance()))}")
-        dropped.update(skipped.reasons)
+def _origin(source: Source, unit: Unit, limits: tuple[int, int | None]) -> str:
+    spans = [span._replace(path=printable(span.path)) for span in unit.spans]
+    return json_digest([type(source).__name__, source.model_dump(mode="json"), spans, limits])
 
 
-def choose_held_out(sizes: Counter[str], fraction: float, named: tuple[str, ...] = ()) -> set[str]:
-    """Names to hold out, given bytes by name: the named ones, or a draw by hash near `fraction`; never all."""
-    if named:
-        for name in named:
-            if name not in sizes:
-                raise UserError(f"validation_groups: no group {name!r} here; {nearest(name, sorted(sizes)[:NAMED])}")
-        held_out = set(named)
-    else:
-        target = fraction * sum(sizes.values())
-        total, held_out = 0, set()
-        for name in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
-            if abs(total + sizes[name] - target) < abs(total - target):
-                held_out.add(name)
-                total += sizes[name]
-        if not held_out:
-            held_out = {min(sizes, key=lambda name: (sizes[name], name))}
-    if len(held_out) == len(sizes):
-        raise UserError(f"nothing is left to train on: all {len(sizes)} of the corpus's parts are held out; add text")
-    return held_out
+def _left_out(jobs: Mapping[str, Job], work: Path) -> tuple[Quarantine, Counter[str], list[int]]:
+    """What was unusable, what was empty or too short, and how many documents each unit gave.
+
+    UserError where a field that a source names is in none of its rows.
+    """
+    unusable, dropped, counts = Quarantine(), Counter[str](), []
+    by_source: dict[Source, Quarantine] = {}
+    for job, record in zip(jobs.values(), records(jobs, work), strict=True):
+        unusable.include(record["quarantine"])
+        by_source.setdefault(job.arguments[0], Quarantine()).include(record["quarantine"] | {"kept": {}})
+        dropped.update(record["dropped"])
+        counts.append(record["documents"])
+    for source, found in by_source.items():
+        for setting, count in found.lacking.items():
+            if count == found.rows:
+                kind, field = next(iter(source.provenance())), getattr(source, setting)
+                first = found.lacking_first[setting]
+                raise UserError(f"sources.{kind}: no row has the field {field!r} ({setting}); the first, {first}")
+    return unusable, dropped, counts
 
 
-class _Writer:
-    """Documents → Parquet in row groups of about `ROW_GROUP_BYTES`; the same bytes for the same documents."""
-
-    def __init__(self, path: Path):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.schema = pa.schema([(name, pa.large_string()) for name in Document._fields])
-        self.file = pq.ParquetWriter(path, self.schema, compression="zstd", use_dictionary=["source", "group"])
-        self.held: list[Document] = []
-        self.held_bytes = self.documents = self.bytes = 0
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self.held:
-            self._flush()
-        self.file.close()
-
-    def add(self, document: Document, size: int) -> None:
-        self.held.append(document)
-        self.held_bytes += size
-        self.documents += 1
-        self.bytes += size
-        if self.held_bytes >= ROW_GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        columns = dict(zip(Document._fields, zip(*self.held, strict=True), strict=True))
-        self.file.write_table(pa.table(columns, schema=self.schema), row_group_size=len(self.held))
-        self.held, self.held_bytes = [], 0
+def _reasons(unusable: Quarantine, dropped: Counter[str]) -> str:
+    left_out = [f"{count:,} {reason} (first {unusable.first[reason][0]})" for reason, count in unusable.counts.items()]
+    return ", ".join(left_out + [f"{count:,} {reason}" for reason, count in dropped.items()]) or "nothing was there"
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """The rows of a split, in order."""
-    import pyarrow.parquet as pq
+def _splits(plan: Plan, jobs: Mapping[str, Job], work: Path) -> dict[str, Any]:
+    """For each split its documents and bytes, these by domain, source and licence, and the names that are held out."""
+    totals: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    shares: dict[str, dict[str, Counter[str]]] = {f"{split}_{share}s": {} for split in SPLITS for share in SHARES}
+    held_out: set[str] = set()
+    for shard, record in zip(plan.shards, records(jobs, work), strict=True):
+        totals[shard.split].update({total: record[total] for total in ("documents", "bytes")})
+        for share in SHARES:
+            for value, (count, size) in record[share].items():
+                held = shares[f"{shard.split}_{share}s"].setdefault(value, Counter())
+                held.update(documents=count, bytes=size)
+        if shard.split == "validation":
+            held_out.update(record["names"])
+    return {**totals, **{name: _largest(held) for name, held in shares.items()}, "held_out": sorted(held_out)[:NAMED]}
 
-    with pq.ParquetFile(path) as table:
-        for group in range(table.num_row_groups):
-            columns = table.read_row_group(group).to_pydict()
-            yield from map(Document, *(columns[name] for name in Document._fields))
+
+def _largest(shares: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
+    ordered = sorted(shares, key=lambda name: (-shares[name]["bytes"], name))
+    rest = ordered[LARGEST:]
+    return {name: shares[name] for name in ordered[:LARGEST]} | (
+        {OTHERS: sum((shares[name] for name in rest), Counter())} if rest else {}
+    )

@@ -1,95 +1,80 @@
 """Where does text come from? Installed packages, files, rows of JSONL or Parquet, and Hugging Face data sets.
 
-Every source streams its documents in an order that depends on its content alone. What cannot be read is counted in
-`Skipped` by reason; a source that loses more than `TOLERATED` of what it holds is an error.
+Every source names its `units`, pieces that can be read apart from each other, in an order that depends on its content
+alone; `documents` reads one. What cannot be read goes to the `Quarantine`, by reason; it never ends the reading.
 """
 
 from __future__ import annotations
 
-import base64
-import bz2
 import glob
-import gzip
 import hashlib
-import json
-import lzma
-import re
-from collections import Counter
-from collections.abc import Iterator
-from importlib import metadata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from reprlib import repr as shortened
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from orionlm.data.documents import Document
+from orionlm.data.licence_names import spdx
+from orionlm.data.licences import UNKNOWN
+from orionlm.data.packages import installed, licence_of, python_files, verified
+from orionlm.data.quarantine import Quarantine, printable
+from orionlm.data.reading import TABLES, Span, decoded, json_rows, parquet_rows
+from orionlm.data.spans import UNIT_BYTES, Unit, line_spans, table_spans, together, whole
 from orionlm.errors import UserError
-
-TOLERATED = 0.01
-BUILT = re.compile(r"(^|/)(__config__|_distributor_init\w*)\.py$")
-
-
-class Document(NamedTuple):
-    """`source`: what of the recipe it came from; `group`: what must not be torn apart by the split; `id`: unique."""
-
-    text: str
-    source: str
-    group: str
-    id: str
-
-
-class Skipped:
-    """What one source held and could not give: `seen`, `reasons` (reason → count), `first` (reason → where)."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.reasons: Counter[str] = Counter()
-        self.first: dict[str, str] = {}
-
-    def note(self, reason: str, where: str) -> None:
-        self.reasons[reason] += 1
-        self.first.setdefault(reason, where)
-
-    def check(self, name: str) -> None:
-        """UserError where one reason took more than `TOLERATED` of the source."""
-        for reason, count in self.reasons.items():
-            if count > TOLERATED * self.seen:
-                raise UserError(
-                    f"{name}: {count:,} of {self.seen:,} documents are unusable ({reason}), first "
-                    f"{self.first[reason]}; at most {TOLERATED:.0%} may be: mend or exclude them"
-                )
 
 
 class _Source(BaseModel):
+    """`domain`: what a mixture weighs this text by; `licence`: its name or SPDX expression, where you know it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+    domain: str = Field(default="text", min_length=1)
+    licence: str | None = Field(default=None, min_length=1)
+
+    @field_validator("licence")
+    @classmethod
+    def _by_identifier(cls, licence: str | None) -> str | None:
+        return (spdx(licence) or licence) if licence else None
 
 
 class Packages(_Source):
     """Python sources of installed packages: `packages = ["sympy==1.14.0", …]`. Group: the package.
 
     Files are checked against the hashes written at installation. Left out: files that the package's build generates.
+    The licence is the one that the package states, unless `licence` is given.
     """
 
     packages: tuple[str, ...] = Field(min_length=1)
+    domain: str = Field(default="code", min_length=1)
 
-    def documents(self, skipped: Skipped) -> Iterator[Document]:
+    def units(self) -> list[Unit]:
+        units = []
         for requirement in self.packages:
-            package, version, distribution = _installed(requirement)
-            files = {str(file): file for file in distribution.files or () if file.suffix == ".py"}
-            if not files:
-                raise UserError(
-                    f"packages: {package} lists no Python files (installed editable?); "
-                    f"pip install --force-reinstall {package}=={version}"
-                )
-            for name, file in sorted(files.items()):
-                if name.startswith("..") or BUILT.search(name):
-                    continue
-                skipped.seen += 1
-                text = _decoded(_verified(file, package, version), name, skipped)
+            package, version, distribution = installed(requirement)
+            files = python_files(package, version, distribution)
+            stamp = hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
+            size = sum(file.size or 0 for file in files.values())
+            units.append(Unit((Span(requirement, f"{package}=={version} {stamp}"),), size))
+        return units
+
+    def documents(self, unit: Unit, quarantine: Quarantine) -> Iterator[Document]:
+        for span in unit.spans:
+            package, version, distribution = installed(span.path)
+            licence = self.licence or licence_of(distribution)
+            for name, file in python_files(package, version, distribution).items():
+                text = decoded(verified(file, package, version), name, quarantine)
                 if text is not None:
-                    yield Document(text, f"{package}=={version}", package, name)
+                    yield Document(text, f"{package}=={version}", package, printable(name), self.domain, licence)
 
     def provenance(self) -> dict[str, Any]:
-        return {"packages": {name: version for name, version, _ in map(_installed, self.packages)}}
+        found = [installed(requirement) for requirement in self.packages]
+        return {
+            "packages": {name: version for name, version, _ in found},
+            "domain": self.domain,
+            "licences": {name: self.licence or licence_of(package) for name, _, package in found},
+        }
 
 
 class Files(_Source):
@@ -97,101 +82,183 @@ class Files(_Source):
 
     files: tuple[str, ...] = Field(min_length=1)
 
-    def documents(self, skipped: Skipped) -> Iterator[Document]:
-        for path in _matches("files", self.files):
-            skipped.seen += 1
-            text = _decoded(path.read_bytes(), path.as_posix(), skipped)
-            if text is None and path in map(Path, self.files):
-                raise UserError(f"files: {skipped.first['not UTF-8']} is not UTF-8; convert it, or take it out")
+    def units(self) -> list[Unit]:
+        return together((whole(path), path.stat().st_size) for path in _matches("files", self.files))
+
+    def documents(self, unit: Unit, quarantine: Quarantine) -> Iterator[Document]:
+        for span in unit.spans:
+            name = printable(span.path)
+            with open(span.path, "rb") as file:
+                content = file.read(quarantine.longest + 1)
+            if len(content) > quarantine.longest:
+                quarantine.add("too long", name, content)
+                continue
+            text = decoded(content, name, quarantine)
             if text is not None:
-                yield Document(text, "files", path.as_posix(), path.as_posix())
+                yield Document(text, "files", name, name, self.domain, self.licence or UNKNOWN)
 
     def provenance(self) -> dict[str, Any]:
-        return {"files": list(self.files)}
+        return {"files": list(self.files), "domain": self.domain, "licence": self.licence or UNKNOWN}
 
 
-class Rows(_Source):
-    """Rows of JSONL (.jsonl, .ndjson, .json; plain, .gz, .zst, .bz2, .xz) or Parquet: `rows = ["part-*.parquet"]`.
-
-    `text_field` holds the text; `group_field`, where given, what must stay together; otherwise each row is a group.
+class _Table(_Source):
+    """`text_field` holds the text, `group_field` what must stay together (else a row is a group, or the rows of one
+    `id_field`). `domain_field`, `licence_field` and `source_field` say it for each row; what a row leaves out is the
+    source's own. Without `id_field` a row is named by its place.
     """
 
-    rows: tuple[str, ...] = Field(min_length=1)
     text_field: str = "text"
+    id_field: str | None = None
     group_field: str | None = None
+    source_field: str | None = None
+    domain_field: str | None = None
+    licence_field: str | None = None
 
-    def documents(self, skipped: Skipped) -> Iterator[Document]:
+    def fields(self) -> dict[str, str]:
+        """Setting → the field it names; the text's first."""
+        named = ("text_field", "id_field", "group_field", "source_field", "domain_field", "licence_field")
+        return {setting: field for setting in named if (field := getattr(self, setting))}
+
+    def rows_as_documents(
+        self, rows: Iterable[tuple[str, dict[str, Any]]], source: str, quarantine: Quarantine
+    ) -> Iterator[Document]:
+        """`rows`: each with its place; they give up their text, so that nothing holds it but the document."""
+        fields = self.fields()
+        yield from filter(None, (self._document(row, fields, place, source, quarantine) for place, row in rows))
+
+    def _document(
+        self, row: dict[str, Any], fields: dict[str, str], place: str, source: str, quarantine: Quarantine
+    ) -> Document | None:
+        quarantine.rows += 1
+        for setting, field in fields.items():
+            if field not in row:
+                quarantine.lack(setting, place, row)
+        if self.text_field not in row:
+            quarantine.add(f"no field {self.text_field!r}", place, ", ".join(map(str, row)))
+            return None
+        said = {setting: _label(row.get(field)) for setting, field in fields.items() if setting != "text_field"}
+        text = row.pop(self.text_field)
+        if isinstance(text, bytes):
+            text = decoded(text, place, quarantine)
+            if text is None:
+                return None
+        if not isinstance(text, str):
+            quarantine.add(f"{self.text_field!r} is no text", place, shortened(text))
+            return None
+        id = said.get("id_field") or place
+        group = said.get("group_field", id)
+        if group is None:
+            quarantine.add(f"no field {self.group_field!r}", place, text)
+            return None
+        stated = said.get("licence_field")
+        return Document(
+            text,
+            said.get("source_field") or source,
+            group,
+            id,
+            said.get("domain_field") or self.domain,
+            (spdx(stated) or stated) if stated else self.licence or UNKNOWN,
+        )
+
+
+class Rows(_Table):
+    """Rows of JSONL (.jsonl, .ndjson, .json; plain, .gz, .zst, .bz2, .xz) or Parquet: `rows = ["part-*.parquet"]`."""
+
+    rows: tuple[str, ...] = Field(min_length=1)
+
+    def units(self) -> list[Unit]:
+        """UserError where no Parquet file has a column that is named here."""
+        columns: set[str] | None = set()
+        pieces: list[tuple[Span, int]] = []
         for path in _matches("rows", self.rows):
-            read = _parquet_rows if path.suffix in (".parquet", ".pq") else _json_rows
-            for number, row in read(path, [name for name in (self.text_field, self.group_field) if name], skipped):
-                document = _row_document(row, f"{path.as_posix()}:{number}", self, path.as_posix(), skipped)
-                if document:
-                    yield document
+            if path.suffix in TABLES:
+                found, held = table_spans(path, list(self.fields().values()))
+                columns = columns | held if columns is not None and held is not None else None
+            else:
+                found, columns = list(line_spans(path)), None
+            pieces += found
+        for setting, field in self.fields().items():
+            if columns is not None and field not in columns:
+                raise UserError(f"rows: no column {field!r} ({setting}) here; there are {', '.join(sorted(columns))}")
+        return together(pieces)
+
+    def documents(self, unit: Unit, quarantine: Quarantine) -> Iterator[Document]:
+        for span in unit.spans:
+            name = printable(span.path)
+            if span.path.endswith(TABLES):
+                rows = parquet_rows(span, list(self.fields().values()), quarantine)
+            else:
+                rows = json_rows(span, quarantine)
+            yield from self.rows_as_documents(((f"{name}:{number}", row) for number, row in rows), name, quarantine)
 
     def provenance(self) -> dict[str, Any]:
-        return {"rows": list(self.rows), "text_field": self.text_field}
+        own = {"rows": list(self.rows), "domain": self.domain, "licence": self.licence or UNKNOWN}
+        return own | self.fields()
 
 
-class Dataset(_Source):
+class Dataset(_Table):
     """A Hugging Face data set, streamed: `dataset = "owner/name"`; extra `hf`. Pin `revision` to repeat it."""
 
     dataset: str
     split: str = "train"
     config: str | None = None
     revision: str | None = None
-    text_field: str = "text"
-    group_field: str | None = None
 
-    def documents(self, skipped: Skipped) -> Iterator[Document]:
+    def units(self) -> list[Unit]:
+        shards = _streamed(self).num_shards
+        return [Unit((Span(self.dataset, "", shard, shards),), UNIT_BYTES) for shard in range(shards)]
+
+    def documents(self, unit: Unit, quarantine: Quarantine) -> Iterator[Document]:
+        for span in unit.spans:
+            yield from self.rows_as_documents(self._shard(span, quarantine), self.dataset, quarantine)
+
+    def _shard(self, span: Span, quarantine: Quarantine) -> Iterator[tuple[str, dict[str, Any]]]:
+        shards = span.stop or 1
+        data, number = _streamed(self), 0
         try:
-            from datasets import load_dataset
-        except ImportError:
-            raise UserError(f"dataset {self.dataset!r} needs the extra hf: pip install 'orion-lm[hf]'") from None
-        try:
-            rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision, streaming=True)
-        except (OSError, ValueError) as error:
-            raise UserError(f"dataset {self.dataset!r}: {str(error).splitlines()[0]}") from error
-        for number, row in enumerate(rows):
-            skipped.seen += 1
-            document = _row_document(row, f"{self.dataset}:{number}", self, self.dataset, skipped)
-            if document:
-                yield document
+            for row in data.shard(num_shards=shards, index=span.start) if shards > 1 else data:
+                number += 1
+                yield f"{self.dataset}:{span.start}:{number}", row
+        except ValueError as error:  # of what is written there; whatever else ends a stream may be gone next time
+            where = f"{self.dataset}:{span.start} after row {number}"
+            quarantine.add("unreadable shard of a data set", where, printable(str(error)))
+        except Exception as error:
+            raise UserError(
+                f"dataset {self.dataset!r}: shard {span.start} of {shards} broke off after row {number:,} "
+                f"({_line(error)}); run it again to go on"
+            ) from error
 
     def provenance(self) -> dict[str, Any]:
-        return self.model_dump()
+        own = {name: getattr(self, name) for name in ("dataset", "split", "config", "revision", "domain")}
+        return own | {"licence": self.licence or UNKNOWN} | self.fields()
 
 
 Source = Packages | Files | Rows | Dataset
 
 
-def _installed(requirement: str) -> tuple[str, str, metadata.Distribution]:
-    match = re.fullmatch(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:==\s*([A-Za-z0-9.+!_-]+)\s*)?", requirement)
-    if not match:
-        raise UserError(f"packages: {requirement!r} is neither a name nor name==version; write e.g. sympy==1.14.0")
-    name, pinned = match.groups()
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        raise UserError(f"packages: {name} is not installed; pip install {requirement.strip()}") from None
-    version = distribution.version
-    if pinned and version != pinned:
-        raise UserError(
-            f"packages: {name} {version} is installed where the recipe pins {pinned}; pip install {name}=={pinned}"
-        )
-    return re.sub(r"[-_.]+", "-", name).lower(), version, distribution
+def _label(value: Any) -> str | None:
+    """What a row says of itself, as text; None where it says nothing. The licences of a list all hold."""
+    if isinstance(value, list | tuple):
+        value = " AND ".join(str(item) for item in value)
+    if value is None or value == "" or value == b"":
+        return None
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else printable(str(value))
 
 
-def _verified(file: metadata.PackagePath, package: str, version: str) -> bytes:
+@lru_cache(maxsize=4)
+def _streamed(source: Dataset) -> Any:
     try:
-        content = Path(str(file.locate())).read_bytes()
-    except FileNotFoundError:
-        content = b""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    if file.hash and file.hash.mode == "sha256" and file.hash.value != digest:
-        raise UserError(
-            f"packages: {file} is not the file that was installed; pip install --force-reinstall {package}=={version}"
-        )
-    return content
+        from datasets import load_dataset
+    except ImportError:
+        raise UserError(f"dataset {source.dataset!r} needs the extra hf: pip install 'orion-lm[hf]'") from None
+    try:
+        return load_dataset(source.dataset, source.config, split=source.split, revision=source.revision, streaming=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"dataset {source.dataset!r}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _matches(field: str, patterns: tuple[str, ...]) -> Iterator[Path]:
@@ -204,90 +271,3 @@ def _matches(field: str, patterns: tuple[str, ...]) -> Iterator[Path]:
             if name not in given:
                 given.add(name)
                 yield Path(name)
-
-
-def _decoded(content: bytes, where: str, skipped: Skipped) -> str | None:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        skipped.note("not UTF-8", f"{where} at byte {error.start:,}")
-        return None
-
-
-def _row_document(
-    row: dict[str, Any], id: str, fields: Rows | Dataset, source: str, skipped: Skipped
-) -> Document | None:
-    if fields.text_field not in row:
-        skipped.note(f"no field {fields.text_field!r}", f"{id} with {', '.join(map(str, row)) or 'no fields'}")
-        return None
-    text = row[fields.text_field]
-    if not isinstance(text, str):
-        skipped.note(f"{fields.text_field!r} is no text", id)
-        return None
-    group = id
-    if fields.group_field:
-        if row.get(fields.group_field) is None:
-            skipped.note(f"no field {fields.group_field!r}", id)
-            return None
-        group = str(row[fields.group_field])
-    return Document(text, source, group, id)
-
-
-def _json_rows(path: Path, fields: list[str], skipped: Skipped) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        skipped.seen += 1
-        text = _decoded(line, f"{path}:{number}", skipped)
-        if text is None:
-            continue
-        try:
-            row = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
-            skipped.note("broken JSON", f"{path}:{number}")
-            continue
-        if isinstance(row, dict):
-            yield number, row
-        else:
-            skipped.note("not a JSON object", f"{path}:{number}")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with _opened(path) as stream:
-            yield from stream
-    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
-        raise UserError(f"rows: {path} cannot be read to its end ({error}); is the file complete?") from error
-
-
-def _opened(path: Path) -> IO[bytes]:
-    kinds: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    if path.suffix in kinds:
-        return kinds[path.suffix](path, "rb")
-    if path.suffix == ".zst":
-        import io
-
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))  # type: ignore[type-var]
-    return path.open("rb")
-
-
-def _parquet_rows(path: Path, fields: list[str], skipped: Skipped) -> Iterator[tuple[int, dict[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as table:
-            for name in fields:
-                held = table.schema_arrow.names
-                if name not in held:
-                    raise UserError(f"rows: {path} has no column {name!r}; it has {', '.join(held)}")
-            number = 0
-            for batch in table.iter_batches(batch_size=512, columns=fields):
-                for row in batch.to_pylist():
-                    skipped.seen += 1
-                    number += 1
-                    yield number, row
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"rows: {path} is no readable Parquet ({str(error).splitlines()[0]})") from error

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
+from orionlm.data.documents import shard_files, texts
 from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
 
@@ -55,7 +56,10 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     began = time.perf_counter()
     context.progress.say(f"tokenizer: {settings.vocabulary:,} tokens from {settings.sample_bytes:,} bytes of text")
     total = corpus.json("corpus.json")["train"]["bytes"]
-    sample = list(sample_pieces(train_texts(corpus.file("train.parquet")), total, settings.sample_bytes))
+    files = shard_files(corpus.path, "train")
+    if not files:
+        raise UserError(f"{corpus.path}: no train-00000.parquet here; make the corpus again")
+    sample = list(sample_pieces(texts(files), total, settings.sample_bytes))
     tokenizer = train_tokenizer(sample, settings.vocabulary)
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     encoder = WordEncoder(tokenizer.to_str())
@@ -66,14 +70,6 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         {"vocabulary": settings.vocabulary, "sample_bytes": size, "bytes_per_token": size / tokens},
     )
     context.record("data", seconds=time.perf_counter() - began)
-
-
-def train_texts(path: Path) -> Iterator[str]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as table:
-        for batch in table.iter_batches(batch_size=256, columns=["text"]):
-            yield from batch.column(0).to_pylist()
 
 
 def sample_pieces(texts: Iterator[str], total_bytes: int, sample_bytes: int) -> Iterator[str]:

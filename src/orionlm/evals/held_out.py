@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +14,15 @@ from orionlm.model.transformer import Transformer
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Bits per byte and nats per token over `tokens` targets; `standard_error` is over windows, in bits per byte."""
+    """Bits per byte and nats per token over `tokens` targets; `standard_error` is over windows, in bits per byte.
+    `by_domain`: bits per byte of each domain, where the windows are of several."""
 
     bits_per_byte: float
     nats_per_token: float
     standard_error: float
     tokens: int
     bytes: int
+    by_domain: dict[str, float] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -42,4 +44,10 @@ def held_out(model: Transformer, windows: Evaluation, batch_size: int = 32) -> H
     nats = torch.tensor(nats_per_window, dtype=torch.float64)
     scale = math.log(2) * windows.bytes
     spread = float(nats.std()) * math.sqrt(len(nats))
-    return HeldOut(float(nats.sum()) / scale, float(nats.sum()) / tokens, spread / scale, tokens, windows.bytes)
+    by_domain, first = {}, 0
+    for name, count, size in windows.domains:
+        if size:
+            by_domain[name] = float(nats[first : first + count].sum()) / (math.log(2) * size)
+        first += count
+    total = float(nats.sum())
+    return HeldOut(total / scale, total / tokens, spread / scale, tokens, windows.bytes, by_domain)

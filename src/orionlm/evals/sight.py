@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orionlm.data.corpus import read_documents
-from orionlm.data.sources import Document
+from orionlm.data.documents import Document, read_documents
 from orionlm.errors import UserError
 from orionlm.tasks.generators import corrupted
 from orionlm.tasks.task import Item, Suite, Task
@@ -41,8 +40,8 @@ class SightSettings(BaseModel):
     wrong: int = Field(default=3, ge=1, le=8)
 
 
-def sight_suite(validation: Path, settings: SightSettings, seed: int = 0) -> Suite:
-    """The suite that a corpus's `validation.parquet` gives; the same for every model measured on it."""
+def sight_suite(validation: Sequence[Path], settings: SightSettings, seed: int = 0) -> Suite:
+    """The suite that a corpus's `validation-*.parquet` give; the same for every model measured on it."""
     documents = _read(validation)
     tasks = list(domain_tasks(documents, settings))
     texts = [(document.id, document.text) for document in documents]
@@ -58,7 +57,7 @@ def sight_suite(validation: Path, settings: SightSettings, seed: int = 0) -> Sui
     return Suite.of("sight", tuple(tasks))
 
 
-def _read(validation: Path) -> list[Document]:
+def _read(validation: Sequence[Path]) -> list[Document]:
     """The first `READ_BYTES` of text: enough for any number of items, and no strain on the memory."""
     found, size = [], 0
     for document in read_documents(validation):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
+from orionlm.data.documents import shard_files
 from orionlm.errors import UserError
 from orionlm.evals.sight import SightSettings
 from orionlm.recipe.estimate import Derived, Estimate
@@ -23,7 +24,8 @@ class Settings(BaseModel):
     """`sight`: tasks made from the corpus's held-out text, the only ones where no `suite` (a file, or the name of a
     published one; `given` are the files it asks for) is named. `limit` keeps the first items of each task.
     `contamination`: look for the questions in the text trained on. `truncate`: a question beyond the model's context
-    loses its beginning; else it is counted as too long.
+    loses its beginning; else it is counted as too long. `undecontaminated`: go on where a model's text was not cleaned
+    of the suite's items.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,7 @@ class Settings(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     contamination: bool = True
     truncate: bool = False
+    undecontaminated: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,22 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     """
     from orionlm.evals.checkpoint import Checkpoint
     from orionlm.evals.contamination import clean, join_corpus
+    from orionlm.evals.lineage import check
     from orionlm.evals.run import evaluate, limited
 
     models = found_models(inputs)
     (out / "work").mkdir(parents=True, exist_ok=True)
-    chosen = [limited(suite, settings.limit) for suite in suites(settings, inputs["corpus"], context.seed)]
-    overlaps = {
-        suite.name: join_corpus(suite, inputs["corpus"].file("train.parquet")) if settings.contamination else {}
-        for suite in chosen
-    }
+    corpus = inputs["corpus"]
+    whole = suites(settings, corpus, context.seed)
+    given = [Path(file) for file in settings.given.values()]
+    for suite in whole:
+        made_from = shard_files(corpus.path, "validation") if suite.name == "sight" else given
+        told = (check(suite, model.folder, made_from, settings.undecontaminated) for model in models)
+        for said in filter(None, dict.fromkeys(told)):
+            context.progress.say(said)
+    chosen = [limited(suite, settings.limit) for suite in whole]
+    train = shard_files(corpus.path, "train")
+    overlaps = {suite.name: join_corpus(suite, train) if settings.contamination else {} for suite in chosen}
     lines: list[dict[str, Any]] = []
     results: dict[str, list[Results]] = {suite.name: [] for suite in chosen}
     for model in models:
@@ -95,7 +105,7 @@ def suites(settings: Settings, corpus: Artifact, seed: int) -> list[Suite]:
     if settings.suite is not None:
         found.append(load_suite(settings.suite, settings.given))
     if settings.sight is not None:
-        found.append(sight_suite(corpus.file("validation.parquet"), settings.sight, seed))
+        found.append(sight_suite(shard_files(corpus.path, "validation"), settings.sight, seed))
     if not found:
         raise UserError("suite, sight: nothing to ask; name a suite, or leave sight on")
     if len({suite.name for suite in found}) < len(found):
@@ -129,19 +139,18 @@ def _of_ladder(ladder: Artifact) -> list[Model]:
 
 
 def trends(models: list[Model], results: list[Results]) -> list[dict[str, Any]]:
-    """For each task: does it grow with compute, with its interval, and is it blind: at chance all along?"""
-    from orionlm.evals.results import plain
-    from orionlm.evals.trend import trend
+    """For each task: does it grow with compute, with its interval; is it blind, at chance all along; and what did the
+    smaller models promise the largest?"""
+    from orionlm.evals.results import estimate, plain
+    from orionlm.evals.trend import expectation, trend
 
     lines = []
     for place, task in enumerate(results[0].summary["tasks"]):
         name = task["task"]
         every = [found.summary["tasks"][place] for found in results]
-        grown = trend(
-            [model.flops for model in models],
-            [found.of(name) for found in results],
-            task["kind"],
-        )
+        flops, rows = [model.flops for model in models], [found.of(name) for found in results]
+        grown = trend(flops, rows, task["kind"])
+        expected = expectation(flops, [estimate(task["kind"], own) for own in rows], task["chance"])
         blind = [line["blind"] for line in every]
         lines.append(
             {
@@ -153,6 +162,7 @@ def trends(models: list[Model], results: list[Results]) -> list[dict[str, Any]]:
                     {"model": model.name, "flops": model.flops, "params": model.params, "estimate": line["estimate"]}
                     for model, line in zip(models, every, strict=True)
                 ],
+                "expected": [asdict(one) for one in expected],
                 "per_decade": None if grown is None else plain(grown.per_decade),
                 "verdict": "cannot tell" if grown is None else grown.verdict,
                 # A task that grows is seen, though no single model's interval may leave chance.

@@ -215,6 +215,16 @@ def read_runs(path: str | Path) -> RunTable:
     return RunTable.from_rows(rows, path.name, names)
 
 
+def join(tables: list[RunTable]) -> RunTable:
+    """Several tables as one; a run of a name that an earlier table has is another run, and is numbered."""
+    rows, taken = [], set[str]()
+    for number, table in enumerate(tables, start=1):
+        names = {run: f"{run} ({number})" if run in taken else str(run) for run in table["run"]}
+        taken |= set(names.values())
+        rows += [row | {"run": names[row["run"]]} for row in table.rows()]
+    return RunTable.from_rows(rows, tables[0].source if len(tables) == 1 else f"{len(tables)} tables")
+
+
 def write_runs(path: str | Path, table: RunTable) -> None:
     """Writes the table as CSV or Parquet, by the name's ending."""
     path, rows = Path(path), table.rows()

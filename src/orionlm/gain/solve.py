@@ -6,6 +6,7 @@ gain of a draw solves Σ a_i F_i(u) = Σ a_i (y_i − ε_i), F_i the baseline's 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,16 @@ class Interval:
 
     def to_json(self) -> dict:
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def span(interval: Mapping[str, float | None] | None) -> str:
+    """A multiplier with its interval, as `Interval.to_json` gives it and people read it."""
+    if interval is None:
+        return "–"
+    if interval["value"] is None:
+        return f"more than ×{interval['low']:.3g}"
+    high = "more" if interval["high"] is None else f"{interval['high']:.3g}"
+    return f"×{interval['value']:.3g} ({interval['low']:.3g} to {high})"
 
 
 class Runs:

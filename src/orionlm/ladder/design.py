@@ -6,6 +6,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orionlm.data.mixture import Mixture
 from orionlm.errors import UserError
 from orionlm.shape import Shape
 from orionlm.train.trajectory import TrainingSettings, Trajectory
@@ -20,7 +21,8 @@ SHARE_ADVICE = (0.1, 0.5)
 
 class LadderSettings(BaseModel):
     """`largest_flops` is the dial: training FLOPs of the largest point. `widths` replaces the derived sizes.
-    `keep_models` keeps the finished model of every point, 4 bytes a parameter, for evaluations."""
+    `keep_models` keeps the finished model of every point, 4 bytes a parameter, for evaluations. `lever` names what was
+    changed against the plain recipe, for `orion gain`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +31,7 @@ class LadderSettings(BaseModel):
     branches: tuple[float, ...] = BRANCHES
     validation_tokens: int = Field(default=131_072, ge=1)
     keep_models: bool = False
+    lever: str = ""
     training: TrainingSettings = TrainingSettings()
 
 
@@ -75,10 +78,19 @@ def widths(settings: LadderSettings, vocabulary: int) -> list[int]:
     return sorted({max(32, round(share * largest / 16) * 16) for share in WIDTHS})
 
 
-def check_text(rungs: list[Trajectory], unique_tokens: int) -> None:
-    """A ladder measures fresh text: no point may pass its text more than once. Raises UserError."""
+def check_text(rungs: list[Trajectory], unique_tokens: int, mixture: Mixture | None = None) -> None:
+    """A ladder measures fresh text: no point may pass its text, or a domain of it, more than once. Raises UserError."""
     most = max(rung.branches[-1] * rung.settings.batch_tokens for rung in rungs)
-    if most > unique_tokens:
+    if mixture is not None:
+        for rung in rungs:
+            rung.check(mixture)
+        fresh, domain = mixture.fresh
+        if most > fresh:
+            raise UserError(
+                f"largest_flops: the longest run reads {most:,} tokens and the mixture reads domain {domain!r} again "
+                f"after {fresh:,}; add text, lower largest_flops or the weight of {domain!r}, or name larger widths"
+            )
+    elif most > unique_tokens:
         raise UserError(
             f"largest_flops: the longest run reads {most:,} tokens and the text has {unique_tokens:,}; "
             "add text, lower largest_flops, or name larger widths"

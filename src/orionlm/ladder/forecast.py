@@ -45,9 +45,10 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     fits = fit_laws(table.points(), seed=context.seed)
     target = choose_target(settings, fits, ladder, tokens["vocabulary"], float(table["flops"].max()))
     why = None if regime["settled"] else regime["why"]
-    if target["tokens"] > tokens["train"]["tokens"]:
-        text = tokens["train"]["tokens"]
-        why = f"the run reads {target['tokens']:,} tokens and the text has {text:,}, and the laws know only fresh text"
+    fresh = ladder.get("fresh_tokens", tokens["train"]["tokens"])
+    if target["tokens"] > fresh:
+        what = "its mixture" if ladder.get("mixture") else "the text"
+        why = f"the run reads {target['tokens']:,} tokens and {what} has {fresh:,}, and the laws know only fresh text"
     said = None
     if why is None:
         try:
@@ -131,6 +132,7 @@ def choose_target(
         "flops": steps * batch_tokens * shape.train_flops_per_token(),
         "shape": asdict(shape),
         "training": training,
+        "mixture": ladder.get("mixture"),
     }
 
 

@@ -26,7 +26,8 @@ VALIDATION_SEED = 0
 
 
 class Settings(BaseModel):
-    """Either a `forecast` input, which names the run to make, or `width` with `tokens` or `flops`."""
+    """Either a `forecast` input, which names the run to make, or `width` with `tokens` or `flops`. `lever` names what
+    was changed against the plain recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,11 +36,13 @@ class Settings(BaseModel):
     tokens: int | None = Field(default=None, ge=1)
     flops: float | None = Field(default=None, gt=0)
     validation_tokens: int = Field(default=131_072, ge=1)
+    lever: str = ""
     training: TrainingSettings = TrainingSettings()
 
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Train, measure, and write the checkpoint, `result.json` and `metrics.jsonl`."""
+    from orionlm.data.mixture import of_tokens
     from orionlm.data.shards import TokenSet
     from orionlm.train.execution import choose
     from orionlm.train.trajectory import train
@@ -48,15 +51,20 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     tokens = TokenSet.open(tokens_artifact.path, "train")
     target = inputs["forecast"].json("forecast.json") if "forecast" in inputs else None
     trajectory = plan_run(settings, tokens.vocabulary, context.seed, target)
+    mixture = of_tokens(inputs["mixture"], tokens_artifact) if "mixture" in inputs else None
+    if target and target["target"].get("mixture") != (inputs["mixture"].digest if mixture else None):
+        raise UserError("mixture: the forecast's ladder was not trained on this mixture; give both the same, or none")
+    if mixture:
+        trajectory.check(mixture)
     windows = validation(tokens_artifact, trajectory.settings.context, settings.validation_tokens)
     execution = choose(context, trajectory.shape, trajectory.flops)
     with context.progress.task(context.stage, total=trajectory.flops) as task:
         trainer, points, curve = train(
-            trajectory, tokens, out / "work", context, execution, lambda t: measure(t, windows, context), task
+            trajectory, tokens, out / "work", context, execution, lambda t: measure(t, windows, context), task, mixture
         )
     save_beside_tokenizer(out, trainer, tokens_artifact, tokens.eot)
     write_text(out / "metrics.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve))
-    write_json(out / "result.json", {"steps": trajectory.branches[0]} | points[0])
+    write_json(out / "result.json", {"steps": trajectory.branches[0], "lever": settings.lever} | points[0])
 
 
 def save_beside_tokenizer(folder: Path, trainer: Trainer, tokens: Artifact, eot: int) -> None:
@@ -71,7 +79,7 @@ def save_beside_tokenizer(folder: Path, trainer: Trainer, tokens: Artifact, eot:
 def plan_run(settings: Settings, vocabulary: int, seed: int, forecast: dict[str, Any] | None) -> Trajectory:
     """The run that the settings, or the forecast, ask for."""
     training = settings.training
-    asked = sorted(settings.model_fields_set - {"validation_tokens"})
+    asked = sorted(settings.model_fields_set - {"validation_tokens", "lever"})
     if forecast is not None:
         if asked:
             raise UserError(f"{asked[0]}: the forecast input already names the run; leave {', '.join(asked)} out")
@@ -116,9 +124,11 @@ def measure(trainer: Trainer, windows: Evaluation, context: Context) -> dict[str
         "tokens": tokens,
         "unique_tokens": loader.unique_tokens(trainer.step),
         "epochs": loader.epochs(trainer.step),
+        "read": loader.read(trainer.step),
         "flops": tokens * shape.train_flops_per_token(),
         "bits_per_byte": result.bits_per_byte,
         "standard_error": result.standard_error,
+        "by_domain": result.by_domain,
         "loss": result.nats_per_token,
         "induction": score,
         "validation_tokens": result.tokens,

@@ -18,6 +18,7 @@ from orionlm.progress import Progress
 from orionlm.train.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from orionlm.data.mixture import Mixture
     from orionlm.recipe.context import Context
     from orionlm.train.execution import Execution
     from orionlm.train.trainer import Trainer
@@ -41,6 +42,7 @@ class Job:
     run_dir: Path
     dollars_per_hour: float | None
     price_source: str
+    mixture: Mixture | None
 
 
 def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained]:
@@ -112,6 +114,6 @@ def _train(job: Job) -> Trained:
         return measure(trainer, windows, context)
 
     relay: Any = _Relay(job.rung.name)
-    _, points, curve = train(job.rung, tokens, job.work, context, job.execution, keep_and_measure, relay)
+    _, points, curve = train(job.rung, tokens, job.work, context, job.execution, keep_and_measure, relay, job.mixture)
     _said.put((job.rung.name, job.rung.flops, ""))
     return points, curve

@@ -20,6 +20,7 @@ Settings = LadderSettings
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Train every rung; a killed ladder goes on inside the rung it was at."""
+    from orionlm.data.mixture import of_tokens
     from orionlm.data.shards import TokenSet
     from orionlm.gain.runs import RunTable, write_runs
     from orionlm.ladder.side_by_side import Job, train_rungs
@@ -27,7 +28,8 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
 
     tokens = TokenSet.open(inputs["tokens"].path, "train")
     rungs = design(settings, tokens.vocabulary, context.seed)
-    check_text(rungs, len(tokens))
+    mixture = of_tokens(inputs["mixture"], inputs["tokens"]) if "mixture" in inputs else None
+    check_text(rungs, len(tokens), mixture)
     execution, workers = choose(context, rungs[-1].shape, max(rung.flops for rung in rungs)), 1
     if execution.device == "cpu":
         available = int(context.choose("threads", cores))
@@ -38,14 +40,16 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
     jobs = [
         Job(rung, inputs["tokens"].path, out / "work" / rung.name, out / "models" if settings.keep_models else None,
-            settings.validation_tokens, execution, context.stage, context.run_dir, price, context.price_source)
+            settings.validation_tokens, execution, context.stage, context.run_dir, price, context.price_source, mixture)
         for rung in rungs
     ]  # fmt: skip
     trained = train_rungs(jobs, context, workers)
+    validation = TokenSet.open(inputs["tokens"].path, "validation").digest[:12]
     rows: list[dict[str, Any]] = []
     for rung, (points, _) in zip(rungs, trained, strict=True):
         for share, point in zip(settings.branches, points, strict=True):
-            rows.append(_row(rung.name, share, rung.seed, tokens.vocabulary, point))
+            known = {"run": rung.name, "lever": settings.lever, "scale": f"{share:g}", "seed": rung.seed}
+            rows.append(known | {"vocabulary": tokens.vocabulary, "validation": validation} | _row(point))
     curves = {rung.name: curve for rung, (_, curve) in zip(rungs, trained, strict=True)}
     write_runs(out / "runs.csv", RunTable.from_rows(rows))
     write_json(out / "curves.json", curves)
@@ -53,6 +57,9 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         out / "ladder.json",
         {
             "training": settings.training.model_dump(),
+            "lever": settings.lever,
+            "mixture": inputs["mixture"].digest if "mixture" in inputs else None,
+            "fresh_tokens": len(tokens) if mixture is None else mixture.fresh[0],
             "rungs": [
                 {
                     "run": rung.name,
@@ -76,10 +83,11 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     )
 
 
-def _row(run: str, share: float, seed: int, vocabulary: int, point: dict[str, Any]) -> dict[str, Any]:
+def _row(point: dict[str, Any]) -> dict[str, Any]:
+    """What the run table keeps of a point; bits per byte of each domain where there are several."""
     kept = ("params", "tokens", "unique_tokens", "flops", "bits_per_byte", "loss", "induction", "standard_error")
-    row = {name: point[name] for name in kept}
-    return {"run": run, "lever": "", "scale": f"{share:g}", "seed": seed, "vocabulary": vocabulary} | row
+    by_domain = {f"bits_per_byte/{name}": value for name, value in point["by_domain"].items()}
+    return {name: point[name] for name in kept} | by_domain
 
 
 def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:

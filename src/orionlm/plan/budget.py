@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orionlm.artifact import open_artifact
 from orionlm.errors import UserError
 from orionlm.plan.accelerators import Accelerator, find, load
 from orionlm.plan.goodput import Goodput, goodput
@@ -25,6 +26,7 @@ from orionlm.plan.quantity import (
     Time,
     Tokens,
 )
+from orionlm.plan.repetition import even_unique
 
 # Shares of a device's peak. Training: 38–43% a step for Llama 3 (2407.21783, table 4), 39–48% for OLMo-core. Decoding
 # is bound by memory (2211.05102, §4.1); batched serving reaches a tenth to a third.
@@ -64,9 +66,11 @@ class Domain(Table):
 
 
 class TextSettings(Table):
-    """`unique` tokens, or `domains` by name; `synthetic` tokens that are or can be made."""
+    """`unique` tokens, or `domains` by name, or a `mixture` that a run has made (the artifact's directory, relative to
+    the working directory); `synthetic` tokens that are or can be made."""
 
     unique: Tokens | None = None
+    mixture: Path | None = None
     most_epochs: float = Field(16.0, ge=1, le=1000)
     domains: dict[str, Domain] = {}
     synthetic: Tokens | None = None
@@ -113,15 +117,25 @@ class Budget(Table):
 
     @property
     def stock(self) -> Text:
-        """The text at its medians. Domains are read as one stock, each up to its own number of epochs."""
+        """The text at its medians. Domains are read as one stock, each up to its own number of epochs; a mixture as far
+        as it holds, as one text read evenly that is worth as many effective tokens as its domains together."""
+        synthetic = self.text.synthetic.median if self.text.synthetic else 0.0
         domains = dict(self.text.domains)
+        if self.text.mixture:
+            if domains or self.text.unique:
+                raise UserError("text.mixture: it says how much text there is; leave unique and domains out")
+            page = open_artifact(self.text.mixture, "mixture").json("mixture.json")
+            unique = even_unique(page["tokens"], page["effective_tokens"], page["r_star"])
+            return Text(unique, synthetic, page["tokens"] / unique)
         if self.text.unique:
             domains[""] = Domain(tokens=self.text.unique, most_epochs=self.text.most_epochs)
         if not domains:
-            raise UserError("text: neither unique nor domains is given; say how much text there is, like unique = '2T'")
+            raise UserError(
+                "text: none of unique, domains and mixture is given; say how much text there is, like unique = '2T'"
+            )
         unique = sum(domain.tokens.median for domain in domains.values())
         most = sum(domain.tokens.median * domain.most_epochs for domain in domains.values()) / unique
-        return Text(unique, self.text.synthetic.median if self.text.synthetic else 0.0, most)
+        return Text(unique, synthetic, most)
 
 
 @dataclass(frozen=True)

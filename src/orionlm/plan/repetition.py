@@ -75,6 +75,16 @@ def effective_tokens(tokens: ArrayLike, unique_tokens: ArrayLike, r_star: ArrayL
     return np.where(tokens <= unique, tokens, unique * (1 - r_star * np.expm1(-repeats / r_star)))
 
 
+def even_unique(tokens: float, effective: float, r_star: float) -> float:
+    """The unique tokens of a text that, read evenly, is worth `effective` after `tokens`: `effective_tokens` solved."""
+    from scipy.optimize import brentq
+
+    if effective >= tokens:
+        return tokens
+    low = effective / (1 + r_star)  # no text is worth more than 1 + R* times its unique tokens
+    return float(brentq(lambda unique: float(effective_tokens(tokens, unique, r_star)) - effective, low, tokens))
+
+
 def published_loss(params: ArrayLike, tokens: ArrayLike, unique_tokens: ArrayLike) -> Array:
     """Nats a token by 2305.16264, eq. 5–7, with its constants, N' included.
 

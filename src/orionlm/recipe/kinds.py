@@ -10,24 +10,31 @@ from types import ModuleType
 
 @dataclass(frozen=True)
 class Kind:
-    """A stage kind: the module that runs it, and input name → the kind that input must have."""
+    """A stage kind: the module that runs it, and input name → the kinds that input may have."""
 
     module: str
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    optional: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def load(self) -> ModuleType:
         """Import the module: it has `Settings`, `run(settings, inputs, out, context)` and maybe `derive`."""
         return importlib.import_module(self.module)
 
 
+CORPUS = ("corpus", "curate")  # a curated corpus is a corpus
+TOKENS, LADDER, RUN = ("tokens",), ("ladder",), ("train",)
+FORECAST, MIXTURE = ("forecast",), ("mixture",)
+
 KINDS: dict[str, Kind] = {
     "corpus": Kind("orionlm.data.corpus"),
-    "tokenizer": Kind("orionlm.data.tokenizer", {"corpus": "corpus"}),
-    "tokens": Kind("orionlm.data.shards", {"corpus": "corpus", "tokenizer": "tokenizer"}),
-    "ladder": Kind("orionlm.ladder.stage", {"tokens": "tokens"}),
-    "forecast": Kind("orionlm.ladder.forecast", {"ladder": "ladder", "tokens": "tokens"}),
-    "train": Kind("orionlm.ladder.run", {"tokens": "tokens"}, optional={"forecast": "forecast"}),
-    "eval": Kind("orionlm.evals.stage", {"corpus": "corpus"}, optional={"ladder": "ladder", "run": "train"}),
-    "outcome": Kind("orionlm.ladder.outcome", {"forecast": "forecast", "run": "train"}),
+    "curate": Kind("orionlm.data.curation.curate", {"corpus": CORPUS}),
+    "tokenizer": Kind("orionlm.data.tokenizer", {"corpus": CORPUS}),
+    "tokens": Kind("orionlm.data.shards", {"corpus": CORPUS, "tokenizer": ("tokenizer",)}),
+    "mixture": Kind("orionlm.data.mixture", {"tokens": TOKENS}),
+    "ladder": Kind("orionlm.ladder.stage", {"tokens": TOKENS}, optional={"mixture": MIXTURE}),
+    "forecast": Kind("orionlm.ladder.forecast", {"ladder": LADDER, "tokens": TOKENS}),
+    "train": Kind("orionlm.ladder.run", {"tokens": TOKENS}, optional={"forecast": FORECAST, "mixture": MIXTURE}),
+    "gain": Kind("orionlm.gain.stage", {"baseline": LADDER, "lever": LADDER}),
+    "eval": Kind("orionlm.evals.stage", {"corpus": CORPUS}, optional={"ladder": LADDER, "run": RUN}),
+    "outcome": Kind("orionlm.ladder.outcome", {"forecast": FORECAST, "run": RUN}),
 }

@@ -32,6 +32,7 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     threads: int | None = Field(None, ge=1)
     precision: Literal["fp32", "bf16"] | None = None
+    runner: Literal["embedded", "ray"] | None = None
 
 
 class Head(BaseModel):
@@ -172,12 +173,13 @@ def _check_inputs(document: Document, stages: Mapping[str, Mapping[str, Any]], n
         if input_name not in allowed:
             raise document.error((*at, input_name), f"unknown input, {nearest(input_name, set(allowed) - set(given))}")
         found, wanted = stages[source]["kind"], allowed[input_name]
-        if found != wanted:
-            raise document.error((*at, input_name), f"stage {source} makes a {found}, this input takes a {wanted}")
+        if found not in wanted:
+            takes = " or ".join(wanted)
+            raise document.error((*at, input_name), f"stage {source} makes a {found}, this input takes a {takes}")
     for input_name, wanted in kind.inputs.items():
         if input_name not in given:
-            makers = [other for other in stages if stages[other]["kind"] == wanted]
-            mend = f'add {input_name} = "{makers[0]}"' if makers else f"add a stage of kind {wanted}"
+            makers = [other for other in stages if stages[other]["kind"] in wanted]
+            mend = f'add {input_name} = "{makers[0]}"' if makers else f"add a stage of kind {wanted[0]}"
             raise document.error(at, f"missing input {input_name}: {mend}")
 
 

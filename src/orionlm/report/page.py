@@ -10,6 +10,7 @@ from typing import Any
 from orionlm.artifact import write_text
 from orionlm.ledger import totals
 from orionlm.report import numbers
+from orionlm.report.levers import lever_views
 from orionlm.report.reading import Run, Stage, Study, Trial, read_run
 from orionlm.report.summary import models, outlook, spent
 from orionlm.report.tasks import task_views
@@ -46,6 +47,7 @@ def render(run: Run) -> str:
         headlines=headlines(run, results),
         ahead=[stage for stage in run.stages if stage.state != "done"],
         studies=[study_view(study, i, run) for i, study in enumerate(run.studies)],
+        levers=lever_views(run),
         tasks=task_views(run),
         models=[model_view(stage, results[stage.name]) for stage in run.of_kind("train") if stage.name in results],
         samples=[

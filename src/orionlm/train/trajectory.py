@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import write_json
 from orionlm.data.loader import Loader
+from orionlm.data.mixture import Mixture
 from orionlm.data.shards import TokenSet
+from orionlm.errors import UserError
 from orionlm.shape import Shape
 from orionlm.train.checkpoint import Interval, load_state, save_state
 from orionlm.train.execution import Execution
@@ -80,6 +82,21 @@ class Trajectory:
     def flops(self) -> float:
         return self.steps * self.step_flops
 
+    def check(self, mixture: Mixture) -> None:
+        """UserError where the mixture was not made for runs like this."""
+        longest = self.branches[-1] * self.settings.batch_tokens
+        if longest >= mixture.tokens + self.settings.batch_tokens:
+            raise UserError(
+                f"mixture: it holds for runs of up to {mixture.tokens:,} tokens and {self.name} reads {longest:,}; "
+                f"give the mixture tokens = {longest}, or make the run shorter"
+            )
+        # The stable phase belongs to every branch, so what is one branch's own has to lie in its decay.
+        if mixture.anneal_share > self.settings.decay:
+            raise UserError(
+                f"anneal.share = {mixture.anneal_share:g}: the anneal lies within the decay of the learning rate; give "
+                f"the mixture at most training.decay = {self.settings.decay:g}, or raise that"
+            )
+
 
 @dataclass
 class _Spent:
@@ -97,14 +114,16 @@ def train(
     execution: Execution,
     measure: Measure,
     task: Task,
+    mixture: Mixture | None = None,
 ) -> tuple[Trainer, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train every branch, from wherever `work` says an earlier attempt stopped.
 
     `measure` is called on each finished model and gives its row of numbers. Returns the trainer at the end of the last
-    branch, a row a branch, and the losses along the way to the last (no times in them).
+    branch, a row a branch, and the losses along the way to the last (no times in them). Under a `mixture` every
+    branch's decay has its own anneal.
     """
     work.mkdir(parents=True, exist_ok=True)
-    return _Run(trajectory, tokens, work, context, execution, task).all(measure)
+    return _Run(trajectory, tokens, work, context, execution, task, mixture).all(measure)
 
 
 class _Run:
@@ -116,14 +135,22 @@ class _Run:
         context: Context,
         execution: Execution,
         task: Task,
+        mixture: Mixture | None,
     ) -> None:
         settings = trajectory.settings
         self.trajectory, self.work, self.context, self.execution = trajectory, work, context, execution
         self.task, self.interval, self.spent = task, Interval(), _Spent()
-        loader = Loader(tokens, context_length=settings.context, batch_size=settings.batch_size, seed=trajectory.seed)
+        self.mixture = mixture
+        self.trunk = Loader(
+            tokens,
+            context_length=settings.context,
+            batch_size=settings.batch_size,
+            seed=trajectory.seed,
+            mixture=mixture,
+        )
         self.trainer = Trainer(
             trajectory.shape,
-            loader,
+            self.trunk,
             settings.optimizer,
             execution,
             seed=trajectory.seed,
@@ -140,10 +167,13 @@ class _Run:
         phase = self._resume()
         for index in range(len(self.points), len(self.trajectory.branches)):
             schedule = self.trajectory.settings.schedule(self.trajectory.branches[index])
+            self.trainer.loader = self.trunk
             if phase != f"decay {index}":
                 trunk = Schedule(schedule.warmup, 1, 10**12)
                 self._advance(schedule.decay_start, trunk, f"trunk {index}")
                 save_state(self.work / TRUNK, self.trainer.state(), self._marks(f"trunk {index}"))
+            if self.mixture is not None:
+                self.trainer.loader = self.trunk.annealing(self.mixture.anneal_start(schedule.steps))
             self._advance(schedule.steps, schedule, f"decay {index}")
             self.points.append(measure(self.trainer))
             self.spent = _Spent()

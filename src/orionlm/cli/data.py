@@ -1,0 +1,244 @@
+"""`orion data`: curate text, look at what went, write its card, fit a judge of good text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from orionlm.artifact import Artifact
+
+app = typer.Typer(rich_markup_mode=None)
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Corpus = Annotated[Path, typer.Argument(help="A corpus's directory, or a run that made one.")]
+STEPS = "language, gopher, c4, fineweb, code, classifier, personal, secrets, decontaminate, near_copies, lines"
+
+
+def register(parent: typer.Typer) -> None:
+    parent.add_typer(app, name="data", help="Curate text: keep the good, drop the copies, say what went.")
+
+
+@app.command("curate")
+def curate(
+    files: Annotated[list[str], typer.Argument(help="Parquet, JSONL (plain, .gz, .zst) or text files, or patterns.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the run lives; run it again to go on.")],
+    step: Annotated[
+        list[str] | None, typer.Option(metavar="STEP", help=f"Turn a step on with its defaults: {STEPS}.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="A TOML file with a table for each step, as in a recipe's stage `curate`.")
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="The field of a row that holds its text.")] = "text",
+    id_field: Annotated[str | None, typer.Option(help="The field of a row that names it.")] = None,
+    domain: Annotated[str, typer.Option(help="What a mixture will weigh this text by.")] = "text",
+    licence: Annotated[str, typer.Option(help="Its licence, where the rows do not say.")] = "unknown",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read, deduplicate, split and curate text; every removal is counted and can be looked at.
+
+    Copies always go, exact and near ones; other steps are asked for. The result lies in OUT/artifacts/curated:
+    train-*.parquet, validation-*.parquet, and a verdict for every document.
+
+    \b
+    Examples:
+      orion data curate 'crawl/*.parquet' --out runs/crawl --step gopher --step language
+      orion data curate notes.jsonl.gz --out runs/notes --settings curate.toml
+      orion data look runs/crawl --step gopher
+    """
+    from orionlm.cli.output import print_json
+    from orionlm.progress import Progress
+    from orionlm.recipe.recipe import parse_recipe
+    from orionlm.recipe.run import run_recipe
+    from orionlm.settings import parse_toml, read_toml
+
+    asked: dict[str, Any] = dict(read_toml(settings).values) if settings else {}
+    asked |= {name: asked.get(name) or {} for name in step or ()}
+    recipe = parse_recipe(
+        parse_toml(
+            _recipe(
+                files,
+                asked,
+                {"domain": domain, "licence": licence},
+                {"text_field": text_field} | ({"id_field": id_field} if id_field else {}),
+            ),
+            "orion data curate",
+        )
+    )
+    done = run_recipe(recipe, out, progress=Progress(quiet=quiet))
+    curated = done["curated"]
+    if as_json:
+        print_json({"path": str(curated.path), "digest": curated.digest} | _numbers(curated))
+    else:
+        _print(curated)
+        print(f"in {curated.path}; `orion data look {out}` shows what went, `orion data card {out}` writes its card")
+
+
+def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fields: dict[str, str]) -> str:
+    text = [name for name in files if name.endswith((".txt", ".md", ".rst", ".py"))]
+    rows = [name for name in files if name not in text]
+    sources: list[dict[str, Any]] = [{"rows": rows} | facts | fields] if rows else []
+    sources += [{"files": text} | facts] if text else []
+    corpus = {"kind": "corpus", "sources": sources}
+    curated = {"kind": "curate", "inputs": {"corpus": "corpus"}} | steps
+    return f'name = "curation"\nstage = {_toml({"corpus": corpus, "curated": curated})}\n'
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(held)}" for name, held in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@app.command("look")
+def look(
+    corpus: Corpus,
+    step: Annotated[str | None, typer.Option(metavar="STEP", help="Only what this step removed.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only what was removed for this reason.")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Documents to show for each reason.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Show some of what was removed, drawn at random.
+
+    \b
+    Examples:
+      orion data look runs/crawl
+      orion data look runs/crawl --step gopher --reason "too few words" -n 10
+    """
+    from orionlm.cli.output import print_json
+    from orionlm.errors import UserError
+    from orionlm.settings import nearest
+
+    found = _find(corpus, "curate")
+    samples = found.json("samples.json")
+    for given, known in ((step, list(samples)), (reason, [name for reasons in samples.values() for name in reasons])):
+        if given is not None and given not in known:
+            raise UserError(f"{given!r} removed nothing here; {nearest(given, sorted(known))}")
+    shown = [
+        {"step": name, "reason": why, **sample}
+        for name, reasons in samples.items()
+        if step in (None, name)
+        for why, drawn in reasons.items()
+        if reason in (None, why)
+        for sample in drawn[:count]
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    for sample in shown:
+        detail = f" ({sample['detail']})" if sample["detail"] else ""
+        print(f"── {sample['step']}: {sample['reason']}{detail}\n   {sample['id']} · {sample['bytes']:,} bytes")
+        print("\n".join(f"   │ {line}" for line in _printable(sample["text"]).splitlines()[:12]))
+    if not shown:
+        print("nothing was removed")
+
+
+@app.command("card")
+def card(
+    corpus: Corpus,
+    out: Annotated[Path | None, typer.Option(help="The page to write.  [default: CORPUS-card.html beside it]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a corpus's data card: what it holds, from where, under which licences, what was removed and why.
+
+    \b
+    Examples:
+      orion data card runs/crawl
+      orion data card runs/quickstart/artifacts/corpus --out card.html
+    """
+    from orionlm.artifact import write_text
+    from orionlm.cli.output import print_json
+    from orionlm.report.card import render_card
+
+    found = _find(corpus, "curate", "corpus")
+    if as_json:
+        print_json(_numbers(found))
+        return
+    page = out or (
+        corpus / "card.html" if corpus != found.path else found.path.with_name(f"{found.path.name}-card.html")
+    )
+    write_text(page, render_card(found))
+    print(f"card: {page}")
+
+
+@app.command("fit")
+def fit(
+    good: Annotated[list[str], typer.Argument(help="Files of text that you want more of.")],
+    bad: Annotated[list[str], typer.Option("--bad", help="Files of text that you want less of.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder for the judge, for `classifier = { model = … }`.")],
+    text_field: Annotated[str, typer.Option(help="The field of a row that holds its text.")] = "text",
+    group_field: Annotated[
+        str | None, typer.Option(help="The field that says which rows belong together; none is judged by its own kin.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a small classifier to your own examples of good and bad text, and say how well it tells them apart.
+
+    \b
+    Examples:
+      orion data fit 'good/*.jsonl' --bad 'crawl/*.parquet' --out judge
+      orion data fit 'docs/*.md' --bad 'scraped/*.txt' --out judge --json
+    """
+    from orionlm.cli.output import print_json
+    from orionlm.data.quality.fitting import fit_files
+
+    model = fit_files(good, bad, out, text_field, group_field)
+    value, low, high = model.auc
+    if as_json:
+        print_json({"model": str(out), "auc": value, "low": low, "high": high, "good": model.good, "bad": model.bad})
+        return
+    print(f"judge: {out}, from {model.good:,} good and {model.bad:,} bad documents")
+    tells = "tells them apart" if low > 0.5 else "cannot credibly tell them apart, and will be refused by a curation"
+    print(f"held-out AUC {value:.3f} (95% {low:.3f} to {high:.3f}): it {tells}")
+
+
+def _find(path: Path, *kinds: str) -> Artifact:
+    from orionlm.artifact import MANIFEST, open_artifact
+    from orionlm.errors import UserError
+
+    if (path / MANIFEST).is_file():
+        return open_artifact(path, verify=False)
+    artifacts = [open_artifact(found.parent, verify=False) for found in sorted(path.glob(f"artifacts/*/{MANIFEST}"))]
+    for kind in kinds:
+        found = [artifact for artifact in artifacts if artifact.kind == kind and not artifact.path.suffix]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(f"{path}: several stages of kind {kind}: {', '.join(str(a.path) for a in found)}; name one")
+    raise UserError(f"{path}: no {' or '.join(kinds)} artifact here; give a run that has one, or its directory")
+
+
+def _numbers(corpus: Artifact) -> dict[str, Any]:
+    numbers = {"corpus": corpus.json("corpus.json")}
+    if corpus.kind == "curate":
+        numbers["curation"] = corpus.json("curation.json")
+    return numbers
+
+
+def _print(curated: Artifact) -> None:
+    from orionlm.cli.output import print_table, size
+
+    def total(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+        return {name: sum(held[name] for held in counts.values()) for name in ("documents", "bytes")}
+
+    counted = curated.json("curation.json")
+    seen, kept = (total(counted[side]["domain"]) for side in ("seen", "kept"))
+    rows = [
+        [step, reason, f"{held['documents']:,}", f"{held['documents'] / seen['documents']:.2%}", size(held["bytes"])]
+        for step in counted["steps"]
+        for reason, held in sorted(counted["removed"].get(step, {}).items(), key=lambda item: -item[1]["documents"])
+    ]
+    share = kept["documents"] / seen["documents"]
+    rows.append(["kept", "", f"{kept['documents']:,}", f"{share:.2%}", size(kept["bytes"])])
+    print_table(["step", "removed because", "documents", "share", "text"], rows)
+    for step, found in counted["found"].items():
+        print(f"{step}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items())))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,0 +1,195 @@
+"""What of a corpus is worth training on? Stage `curate`: its documents one by one, then against each other.
+
+Each part of the corpus is judged by itself (`judge`); what must be known of all of them, copies and repeated lines, is
+decided on digests and signatures alone (`compare`); then each part is written (`write`). A part is finished when its
+record lies in `work`: a curation that was killed skips those.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, create_model, field_validator
+
+from orionlm.artifact import Artifact, json_digest, write_json
+from orionlm.data.curation.compare import compare
+from orionlm.data.curation.judge import judge
+from orionlm.data.curation.parts import Part, parts
+from orionlm.data.curation.steps import Steps
+from orionlm.data.curation.tally import Tally, largest
+from orionlm.data.curation.write import write
+from orionlm.data.dedup.lines import Settings as Lines
+from orionlm.data.dedup.lsh import Settings as NearCopies
+from orionlm.data.documents import Document, shard_files
+from orionlm.data.engine import each
+from orionlm.data.filters import FILTERS, load
+from orionlm.errors import UserError
+from orionlm.progress import Progress
+
+if TYPE_CHECKING:
+    from orionlm.recipe.context import Context
+
+
+class _Together(BaseModel):
+    """A table for each step turns it on, `STEP = {}` with its defaults, `STEP = false` off. On unless turned off:
+    `near_copies`. Held-out text is left as it is, and what copies it goes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    near_copies: NearCopies | None = NearCopies()
+    lines: Lines | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    def steps(self) -> Steps:
+        asked = {name: getattr(self, name) for name in FILTERS if getattr(self, name) is not None}
+        read = {
+            name: load(name).identity(settings) for name, settings in asked.items() if hasattr(load(name), "identity")
+        }
+        return Steps(asked, self.near_copies, self.lines, read)
+
+
+Settings = create_model(  # type: ignore[call-overload]
+    "Settings",
+    __base__=_Together,
+    __doc__=_Together.__doc__,
+    **{name: (load(name).Settings | None, None) for name in FILTERS},
+)
+
+
+def run(settings: Any, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
+    """Writes `train-*.parquet`, `validation-*.parquet`, `verdicts-*.parquet`, `corpus.json`, `curation.json`,
+    `samples.json`, `card.html`; where it was decontaminated, `decontamination.json`."""
+    from orionlm.recipe.context import cores
+
+    corpus = inputs["corpus"]
+    held_out = shard_files(corpus.path, "validation")
+    given = [*parts(held_out, protected=True), *parts(shard_files(corpus.path, "train"))]
+    runner = context.choose("runner", lambda: "embedded")
+
+    def spent(seconds: float) -> None:
+        context.record("data", seconds=seconds)
+
+    steps = settings.steps()
+    tally = curate(given, steps, out, workers=cores(), runner=runner, progress=context.progress, spent=spent)
+    for path in held_out:
+        shutil.copyfile(path, out / path.name)
+    before = corpus.json("corpus.json")
+    left = tally.left()
+    both = {total: left[total] + before["validation"][total] for total in left}
+    now = {"train": left, **{f"train_{share}s": largest(counts) for share, counts in tally.kept.items()}}
+    write_json(out / "corpus.json", before | both | now)
+    write_report(out, steps, tally)
+
+
+def write_report(out: Path, steps: Steps, tally: Tally) -> None:
+    """`curation.json`, `samples.json`, and what filters report of their own."""
+    shares = {side: {n: largest(c) for n, c in getattr(tally, side).items()} for side in ("seen", "kept")}
+    write_json(
+        out / "curation.json",
+        {"steps": steps.names(), "read": steps.identity, "removed": tally.removed, "found": tally.found, **shares},
+    )
+    write_json(out / "samples.json", masked(tally.samples))
+    for name, settings in steps.filters.items():
+        if hasattr(load(name), "report"):
+            write_json(out / load(name).FILE, load(name).report(settings, tally.findings.get(name, [])))
+
+
+def masked(samples: dict[str, Any]) -> dict[str, Any]:
+    """The samples without secrets and persons: those that another step took were never asked for them."""
+    shown = [sample for reasons in samples.values() for drawn in reasons.values() for sample in drawn]
+    for name in ("secrets", "personal"):
+        check = load(name).checker(load(name).Settings())
+        verdicts = check([Document(sample["text"], sample["source"], "", sample["id"]) for sample in shown])
+        for sample, verdict in zip(shown, verdicts, strict=True):
+            sample["text"] = sample["text"] if verdict.text is None else verdict.text
+    return samples
+
+
+def curate(
+    given: Sequence[Part],
+    steps: Steps,
+    out: Path,
+    *,
+    workers: int = 1,
+    runner: str = "embedded",
+    progress: Progress | None = None,
+    spent: Callable[[float], None] = lambda seconds: None,
+) -> Tally:
+    """`given`, protected parts first, → `train-*.parquet` and `verdicts-*.parquet` in `out`.
+
+    Unfinished work stays in `out/work`. `spent` is told the seconds of each step. UserError where nothing is left.
+    """
+    progress = progress or Progress(quiet=True)
+    work = out / "work"
+    _begin(work, given, steps)
+    names = {f"{number:05d}": part for number, part in enumerate(given)}
+    each_due = partial(_each, work=work, workers=workers, runner=runner, progress=progress, spent=spent)
+    each_due("judging", judge, {name: (part, steps, work, name) for name, part in names.items()}, "json")
+    if not (work / "compared.json").exists():
+        began = time.perf_counter()
+        progress.say("comparing all documents")
+        compare(list(names), [part.protected for part in given], steps, work)
+        spent(time.perf_counter() - began)
+    kept = [name for name, part in names.items() if not part.protected]
+    jobs = {name: (names[name], steps, work, name, out, number) for number, name in enumerate(kept)}
+    each_due("writing", write, jobs, "written.json")
+    records = [json.loads((work / f"{name}.{kind}").read_text()) for name in kept for kind in ("json", "written.json")]
+    tally = Tally.sum(record["tally"] for record in records)
+    if not tally.left()["documents"]:
+        raise UserError(_nothing_left(tally))
+    return tally
+
+
+def _begin(work: Path, given: Sequence[Part], steps: Steps) -> None:
+    plan = {"digest": json_digest({"steps": repr(steps), "parts": [repr(part) for part in given]})}
+    marker = work / "plan.json"
+    if not (marker.exists() and json.loads(marker.read_text()) == plan):
+        shutil.rmtree(work, ignore_errors=True)
+        for stale in work.parent.glob("*.parquet"):
+            stale.unlink()
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(marker, plan)
+
+
+def _each(
+    what: str,
+    function: Callable[..., None],
+    jobs: dict[str, tuple[Any, ...]],
+    record: str,
+    *,
+    work: Path,
+    workers: int,
+    runner: str,
+    progress: Progress,
+    spent: Callable[[float], None],
+) -> None:
+    due = {name: job for name, job in jobs.items() if not (work / f"{name}.{record}").exists()}
+    began = time.perf_counter()
+    with progress.task(what, total=len(jobs)) as task:
+        for done, _ in enumerate(each(function, due, workers=workers, runner=runner), len(jobs) - len(due) + 1):
+            now = time.perf_counter()
+            spent(now - began)
+            began = now
+            task.update(done, note=f"part {done} of {len(jobs)}")
+
+
+def _nothing_left(tally: Tally) -> str:
+    gone = {name: sum(held["documents"] for held in why.values()) for name, why in tally.removed.items()}
+    if not gone:
+        return "the corpus to curate holds no document"
+    worst = max(gone, key=lambda filter: gone[filter])
+    reason, held = max(tally.removed[worst].items(), key=lambda item: item[1]["documents"])
+    return (
+        f"nothing is left of {sum(gone.values()):,} documents: {worst} removed {gone[worst]:,} of them "
+        f"({held['documents']:,}: {reason}); loosen {worst}, or turn it off with {worst} = false"
+    )

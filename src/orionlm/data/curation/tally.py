@@ -1,0 +1,122 @@
+"""What was kept, what was removed by which filter and why, and what did some of it look like?"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orionlm.data.documents import Document
+from orionlm.data.filters import Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLES = 50
+SHOWN = 1_000  # characters of a removed document that a sample shows
+LARGEST, OTHERS = 1_000, "(others)"
+SHARES = ("domain", "source", "licence")
+
+Counts = dict[str, dict[str, int]]  # name → {documents, bytes}
+
+
+class Tally:
+    """Counts of documents and bytes, and for each filter and reason a sample of what went.
+
+    A sample holds the `SAMPLES` documents whose digests are smallest: drawn at random, and the same however the corpus
+    was cut into parts.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Counts] = {name: {} for name in SHARES}
+        self.kept: dict[str, Counts] = {name: {} for name in SHARES}
+        self.removed: dict[str, Counts] = {}
+        self.found: dict[str, dict[str, int]] = {}
+        self.samples: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        self.findings: dict[str, list[Any]] = {}  # what filters report of single documents
+
+    def see(self, table: pa.Table, sizes: np.ndarray) -> None:
+        """Documents that came in; `sizes`: bytes of each."""
+        _add(self.seen, table, sizes)
+
+    def keep(self, table: pa.Table, sizes: np.ndarray) -> None:
+        """Documents that stay."""
+        _add(self.kept, table, sizes)
+
+    def remove(self, filter: str, document: Document, size: int, verdict: Verdict, digest: bytes) -> None:
+        _count(self.removed.setdefault(filter, {}), verdict.reason, 1, size)
+        sample = {
+            "id": document.id,
+            "source": document.source,
+            "domain": document.domain,
+            "detail": verdict.detail,
+            "text": document.text[:SHOWN],
+            "bytes": size,
+            "digest": digest.hex(),
+        }
+        _keep_sample(self.samples.setdefault(filter, {}).setdefault(verdict.reason, []), [sample])
+
+    def note(self, filter: str, counts: Mapping[str, int]) -> None:
+        """What a filter found, by kind, in documents that stay or go."""
+        found = self.found.setdefault(filter, {})
+        for kind, count in counts.items():
+            found[kind] = found.get(kind, 0) + count
+
+    def left(self) -> dict[str, int]:
+        """Documents and bytes that stay."""
+        return {total: sum(held[total] for held in self.kept["domain"].values()) for total in ("documents", "bytes")}
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def sum(cls, records: Iterable[Mapping[str, Any]]) -> Tally:
+        """Of several parts, in any order."""
+        total = cls()
+        for record in records:
+            for side in ("seen", "kept"):
+                for share, values in record[side].items():
+                    for value, held in values.items():
+                        _count(getattr(total, side)[share], value, held["documents"], held["bytes"])
+            for filter, reasons in record["removed"].items():
+                for reason, held in reasons.items():
+                    _count(total.removed.setdefault(filter, {}), reason, held["documents"], held["bytes"])
+            for filter, counts in record["found"].items():
+                total.note(filter, counts)
+            for filter, findings in record["findings"].items():
+                total.findings.setdefault(filter, []).extend(findings)
+            for filter, samples in record["samples"].items():
+                for reason, drawn in samples.items():
+                    _keep_sample(total.samples.setdefault(filter, {}).setdefault(reason, []), drawn)
+        return total
+
+
+def largest(counts: Counts) -> Counts:
+    """The `LARGEST` by bytes, and the others as one: of sources there may be millions."""
+    ordered = sorted(counts, key=lambda name: (-counts[name]["bytes"], name))
+    rest = [counts[name] for name in ordered[LARGEST:]]
+    others = {OTHERS: {total: sum(held[total] for held in rest) for total in ("documents", "bytes")}} if rest else {}
+    return {name: counts[name] for name in ordered[:LARGEST]} | others
+
+
+def _add(where: dict[str, Counts], table: pa.Table, sizes: np.ndarray) -> None:
+    for share in SHARES:
+        column = table.column(share).combine_chunks().dictionary_encode()
+        places = column.indices.to_numpy(zero_copy_only=False)
+        names = column.dictionary.to_pylist()
+        documents = np.bincount(places, minlength=len(names))
+        held = np.bincount(places, weights=sizes, minlength=len(names))
+        for name, count, size in zip(names, documents.tolist(), held.tolist(), strict=True):
+            _count(where[share], name, count, int(size))
+
+
+def _count(where: Counts, name: str, documents: int, size: int) -> None:
+    held = where.setdefault(name, {"documents": 0, "bytes": 0})
+    held["documents"] += documents
+    held["bytes"] += size
+
+
+def _keep_sample(held: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:
+    held[:] = heapq.nsmallest(SAMPLES, held + more, key=lambda sample: (sample["digest"], sample["id"]))
