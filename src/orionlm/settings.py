@@ -131,8 +131,8 @@ def _problems(model: type[BaseModel], values: Mapping[str, Any], failure: Valida
     expected: dict[KeyPath, list[str]] = {}
     problems: dict[KeyPath, str] = {}
     for error in failure.errors(include_url=False):
-        path = _real_path(values, error["loc"])
         kind = error["type"]
+        path = _real_path(values, error["loc"], missing=kind == "missing")
         if kind == "extra_forbidden":
             known = set(_fields_at(model, path[:-1])) - set(_value_at(values, path[:-1]))
             problems.setdefault(path, f"unknown key, {nearest(str(path[-1]), known)}")
@@ -147,7 +147,8 @@ def _problems(model: type[BaseModel], values: Mapping[str, Any], failure: Valida
         problems.setdefault(
             path, f"{_shown(value)}: expected {' or '.join(dict.fromkeys(wishes))}{_mend(value, wishes)}"
         )
-    return list(problems.items())
+    # A table that may also be something else fails as both: what is wrong inside it says more.
+    return [item for item in problems.items() if not any(path and path[:-1] == item[0] for path in problems)]
 
 
 _TYPES = {
@@ -200,14 +201,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _real_path(values: Any, location: tuple[str | int, ...]) -> KeyPath:
-    """pydantic's location without the parts that name union members: only keys that stand in the file, and the last."""
+def _real_path(values: Any, location: tuple[str | int, ...], missing: bool) -> KeyPath:
+    """pydantic's location without the parts that name union members: only keys that stand in the file, and the last
+    where that is what is missing."""
     path: list[str | int] = []
     here = values
     for n, part in enumerate(location):
         if part in (here if isinstance(here, Mapping) else range(len(here)) if isinstance(here, list) else ()):
             here = here[part]
-        elif n < len(location) - 1 or not isinstance(here, Mapping):
+        elif n < len(location) - 1 or not missing:
             continue
         path.append(part)
     return tuple(path)

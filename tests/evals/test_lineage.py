@@ -107,6 +107,24 @@ def test_cleaned_of_another_suite_is_not_cleaned_of_this_one(run, suite, tmp_pat
         check(suite, model.path)
 
 
+def test_cleaned_in_some_domains_alone_is_not_cleaned(run, suite, path, tmp_path):
+    for name, domains, refused in (("part", ["web"], True), ("whole", ["code", "web"], False)):
+        text = run.corpus(f"{name}-corpus")
+        partial = tmp_path / name
+        partial.mkdir()
+        write_json(partial / FILE, report(Settings(suites=(path,), domains=tuple(domains)), []))
+        write_json(partial / "corpus.json", {"train_domains": {"code": {}, "web": {}}})
+        (partial / "train-00000.parquet").write_text(name)
+        settings = {"decontaminate": {"domains": domains}}
+        made = {"settings": settings, "inputs": {"corpus": text}, "seed": 0, "fingerprint": name}
+        model = run.model(publish(partial, run.folder / name, kind="curate", **made), name=f"{name}-run")
+        if refused:
+            with pytest.raises(UserError, match="not decontaminated"):
+                check(suite, model.path)
+        else:
+            assert check(suite, model.path) == ""
+
+
 def test_every_way_to_the_sources_must_be_clean(run, suite, path):
     raw, clean = run.corpus(), run.curated(run.corpus("other", ("four",)), path)
     with pytest.raises(UserError, match="trained on corpus, curated"):

@@ -35,6 +35,10 @@ def curate(
     id_field: Annotated[str | None, typer.Option(help="The field of a row that names it.")] = None,
     domain: Annotated[str, typer.Option(help="What a mixture will weigh this text by.")] = "text",
     licence: Annotated[str, typer.Option(help="Its licence, where the rows do not say.")] = "unknown",
+    licence_field: Annotated[str | None, typer.Option(help="The field of a row that holds its licence.")] = None,
+    redo: Annotated[
+        list[str] | None, typer.Option(metavar="STAGE", help="Make corpus or curated again, after other options.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -50,25 +54,35 @@ def curate(
       orion data look runs/crawl --step gopher
     """
     from orionlm.cli.output import print_json
+    from orionlm.data.curation.curate import Settings
+    from orionlm.errors import UserError
     from orionlm.progress import Progress
     from orionlm.recipe.recipe import parse_recipe
     from orionlm.recipe.run import run_recipe
-    from orionlm.settings import parse_toml, read_toml
+    from orionlm.settings import nearest, parse_toml, read_toml, validate
 
-    asked: dict[str, Any] = dict(read_toml(settings).values) if settings else {}
+    for name in step or ():
+        if name not in Settings.model_fields:
+            raise UserError(f"--step: no step {name!r}, {nearest(name, Settings.model_fields)}")
+    asked: dict[str, Any] = {}
+    if settings:
+        document = read_toml(settings)
+        validate(Settings, document.values, document)
+        asked = dict(document.values)
     asked |= {name: asked.get(name) or {} for name in step or ()}
+    fields = {"text_field": text_field, "id_field": id_field, "licence_field": licence_field}
     recipe = parse_recipe(
         parse_toml(
             _recipe(
                 files,
                 asked,
                 {"domain": domain, "licence": licence},
-                {"text_field": text_field} | ({"id_field": id_field} if id_field else {}),
+                {name: field for name, field in fields.items() if field},
             ),
             "orion data curate",
         )
     )
-    done = run_recipe(recipe, out, progress=Progress(quiet=quiet))
+    done = run_recipe(recipe, out, redo=redo or (), progress=Progress(quiet=quiet))
     curated = done["curated"]
     if as_json:
         print_json({"path": str(curated.path), "digest": curated.digest} | _numbers(curated))
@@ -78,6 +92,13 @@ def curate(
 
 
 def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fields: dict[str, str]) -> str:
+    from orionlm.errors import UserError
+
+    for name in files:
+        if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
+            raise UserError(
+                f"{ascii(name)}: a recipe cannot write this name, it is not UTF-8; rename it or give a pattern"
+            )
     text = [name for name in files if name.endswith((".txt", ".md", ".rst", ".py"))]
     rows = [name for name in files if name not in text]
     sources: list[dict[str, Any]] = [{"rows": rows} | facts | fields] if rows else []
@@ -92,7 +113,7 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(held)}" for name, held in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @app.command("look")
@@ -111,6 +132,7 @@ def look(
       orion data look runs/crawl --step gopher --reason "too few words" -n 10
     """
     from orionlm.cli.output import print_json
+    from orionlm.data.quarantine import visible
     from orionlm.errors import UserError
     from orionlm.settings import nearest
 
@@ -131,8 +153,10 @@ def look(
         print_json(shown)
         return
     for sample in shown:
-        detail = f" ({sample['detail']})" if sample["detail"] else ""
-        print(f"── {sample['step']}: {sample['reason']}{detail}\n   {sample['id']} · {sample['bytes']:,} bytes")
+        detail = f" ({visible(sample['detail'])})" if sample["detail"] else ""
+        print(
+            f"── {sample['step']}: {sample['reason']}{detail}\n   {visible(sample['id'])} · {sample['bytes']:,} bytes"
+        )
         print("\n".join(f"   │ {line}" for line in _printable(sample["text"]).splitlines()[:12]))
     if not shown:
         print("nothing was removed")

@@ -108,9 +108,9 @@ def contents(task: Task) -> str:
     return json_digest([[part.text for part in parts(task, item)] for item in task.items])
 
 
-def report(settings: Settings, found: Iterable[Finding]) -> dict[str, Any]:
+def report(settings: Settings, found: Iterable[Sequence[Any]]) -> dict[str, Any]:
     """`decontamination.json`: what the corpus was cleaned of, and what was found where."""
-    lines = sorted(found)
+    lines = sorted(Finding(*row) for row in found)
     items = Counter(suite for suite, *_ in {line[:3] for line in lines})
     return {
         "suites": [suite | {"found": items[suite["name"]]} for suite in identity(settings)],

@@ -9,20 +9,26 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
 from orionlm.errors import UserError
 from orionlm.processes import pool
 
-RUNNERS = ("embedded", "ray")
-
 
 def each(
-    function: Callable[..., Any], jobs: Mapping[str, tuple[Any, ...]], *, workers: int, runner: str = "embedded"
+    function: Callable[..., Any],
+    jobs: Mapping[str, tuple[Any, ...]],
+    *,
+    workers: int,
+    runner: str = "embedded",
+    threads: bool = False,
 ) -> Iterator[tuple[str, Any]]:
-    """`function(*arguments)` of every job, as they finish. One worker: in this process."""
+    """`function(*arguments)` of every job, as they finish. One worker: in this process.
+
+    `threads`: of this process, for functions whose loops run without Python's lock; they start at once.
+    """
     if not jobs:
         return
     if runner == "ray":
@@ -31,8 +37,8 @@ def each(
         for name, arguments in jobs.items():
             yield name, function(*arguments)
     else:
-        with pool(min(workers, len(jobs))) as processes:
-            running = {processes.submit(function, *arguments): name for name, arguments in jobs.items()}
+        with (ThreadPoolExecutor if threads else pool)(min(workers, len(jobs))) as executor:
+            running = {executor.submit(function, *arguments): name for name, arguments in jobs.items()}
             for future in as_completed(running):
                 yield running[future], future.result()
 

@@ -12,6 +12,7 @@ without touching a cap. Shorter runs have the same proportions, longer ones are 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -208,7 +209,9 @@ def _weights(field: str, given: Mapping[str, float], sizes: Mapping[str, int], s
             raise UserError(f"{field}.{name} = {weight}: give a share of 0 or more")
     total = sum(given.values())
     if not total:
-        raise UserError(f"{field}: no domain has any weight; give shares such as {{ {next(iter(sizes))} = 1.0 }}")
+        raise UserError(f"{field}: no domain has any weight; give shares such as {{ {json.dumps(next(iter(sizes)), ensure_ascii=False)} = 1.0 }}")
+    if not math.isfinite(total):
+        raise UserError(f"{field}: they sum to more than a number can hold; give shares that sum to 1")
     if abs(total - 1) > 1e-6:
         says.append(f"{field} sum to {total:g}: divided by that")
     return {name: weight / total for name, weight in given.items() if weight}

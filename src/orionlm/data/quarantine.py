@@ -33,7 +33,7 @@ class Quarantine:
         """`count` rows (one, where nobody can say how many) are lost at `where`."""
         first = self.first.setdefault(reason, [])
         if len(first) < FIRST:
-            first.append(where)
+            first.append(visible(where))
         kept = self.kept.setdefault(reason, [])
         if len(kept) < KEPT:
             kept.append({"where": where, "reason": reason, **_shown(content)})
@@ -43,7 +43,7 @@ class Quarantine:
         """The row does not have the field that `setting` names."""
         self.lacking[setting] += 1
         if setting not in self.lacking_first:
-            self.lacking_first[setting] = f"{where}, has {printable(', '.join(map(str, row))) or 'no fields'}"
+            self.lacking_first[setting] = f"{visible(where)}, has {visible(printable(', '.join(map(str, row)))) or 'no fields'}"
 
     def include(self, record: Mapping[str, Any]) -> None:
         """What another one found further on, given as its `vars`."""
@@ -72,3 +72,8 @@ def _shown(content: str | bytes) -> dict[str, str]:
 def printable(name: str) -> str:
     """The same, or where it has no UTF-8 form (names of files may not) with backslashes."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def visible(name: str) -> str:
+    """The same, with backslashes for what would steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

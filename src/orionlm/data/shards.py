@@ -29,6 +29,7 @@ from orionlm.data.documents import shard_files
 from orionlm.data.tokenizer import WordEncoder, token_lengths
 from orionlm.errors import UserError
 from orionlm.processes import pool
+from orionlm.recipe.context import cores
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.settings import nearest
 
@@ -136,7 +137,7 @@ def _finished(out: Path, name: str) -> bool:
 
 def _tokenised(jobs: dict[str, Job], work: Path, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Jobs as they are finished: one process for each `PROCESS_BYTES` of text, as far as there are cores."""
-    processes = min(os.cpu_count() or 1, len(jobs), size // PROCESS_BYTES)
+    processes = min(cores(), len(jobs), size // PROCESS_BYTES)
     if processes <= 1:
         for name, job in jobs.items():
             yield name, write_shards(*job, work, name)

@@ -89,7 +89,13 @@ def _of(artifact: Artifact, known: dict[str, Artifact]) -> Lineage:
 
 
 def _cleaned(artifact: Artifact) -> list[dict]:
-    return artifact.json(FILE)["suites"] if FILE in artifact.manifest["files"] else []
+    """None where some domains of its text were left as they were."""
+    if FILE not in artifact.manifest["files"]:
+        return []
+    asked = artifact.manifest["settings"].get("decontaminate", {}).get("domains")
+    if asked and set(artifact.json("corpus.json")["train_domains"]) - set(asked):
+        return []
+    return artifact.json(FILE)["suites"]
 
 
 def _is_made(task: Task) -> bool:

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from orionlm.artifact import Artifact
+from orionlm.data.curation.samples import masked
 from orionlm.report import numbers
 from orionlm.report.page import UNPRINTABLE
 
@@ -14,13 +15,15 @@ SHOWN = 3  # removed documents shown for each reason
 
 
 def render_card(corpus: Artifact) -> str:
-    """The page of a `corpus` or `curate` artifact. All text is escaped: it came from anywhere."""
+    """The page of a `corpus` or `curate` artifact. All text came from anywhere: it is escaped, and names are `masked`,
+    for an address may hold a password."""
     import jinja2
     from markupsafe import Markup
 
     here = resources.files("orionlm.report")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= numbers.FILTERS
+    environment.filters["masked"] = lambda name: masked([name])[0]
     told = corpus.json("corpus.json")
     curation = corpus.json("curation.json") if "curation.json" in corpus.manifest["files"] else None
     text = environment.from_string(here.joinpath("card.html").read_text(encoding="utf-8")).render(

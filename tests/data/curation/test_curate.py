@@ -19,6 +19,8 @@ from orionlm.data.curation.curate import Settings, curate, write_report
 from orionlm.data.curation.parts import parts
 from orionlm.data.documents import Document, read_documents, shard_files
 from orionlm.errors import UserError
+from orionlm.recipe.recipe import parse_recipe
+from orionlm.settings import parse_toml
 from shard_writer import Writer
 
 WORDS = [f"{a}{b}" for a in ("ba", "de", "fi", "go", "ku", "la", "me") for b in ("ran", "sel", "tim", "von", "wep")]
@@ -182,3 +184,38 @@ def test_a_report_says_in_json_what_went(corpus, tmp_path):
     assert counted["kept"]["domain"]["text"]["documents"] == 300
     samples = json.loads((out / "samples.json").read_text())
     assert len(samples["near_copies"]["near copy"]) == 40
+
+
+STAGES = """
+name = "x"
+[stage.corpus]
+kind = "corpus"
+sources = [{{ files = ["a.txt"] }}]
+[stage.curated]
+kind = "curate"
+inputs = {{ corpus = "corpus" }}
+{step}
+"""
+
+
+@pytest.mark.parametrize(
+    "step, said",
+    [
+        ('language = { keep = "en" }', r"language\.keep: \"en\": expected a list"),
+        ("near_copies = { threshold = 2.0 }", r"near_copies\.threshold: 2\.0: expected at most 1"),
+        ("near_copies = { treshold = 0.8 }", r"treshold: unknown key, did you mean threshold\?"),
+        ("decontaminate = true", r"no default for suites; write decontaminate = \{ suites"),
+        ("decontaminate = {}", r"decontaminate\.suites: missing"),
+        ("gopher = 3", r"gopher: 3: expected true or false or a table"),
+        ("gophr = {}", r"unknown key, did you mean gopher\?"),
+    ],
+)
+def test_a_mistake_in_a_step_is_one_line_that_names_the_field(step, said):
+    with pytest.raises(UserError, match=rf"r\.toml:8?.*{said}"):
+        parse_recipe(parse_toml(STAGES.format(step=step), "r.toml"))
+
+
+def test_lists_and_tables_of_a_recipe_reach_their_step():
+    text = STAGES.format(step='language = { keep = ["de", "en"] }\nlines = { domains = ["web"] }')
+    steps = parse_recipe(parse_toml(text, "r.toml")).stage("curated").settings.steps()
+    assert (steps.filters["language"].keep, steps.lines.domains) == (("de", "en"), ("web",))

@@ -40,6 +40,8 @@ def compare(names: Sequence[str], protected: Sequence[bool], steps: Steps, work:
         moved = near != places
         how[places[moved & (how[places] == 0)]] = 2
         keeper[places[moved]] = near[moved]
+        while (keeper[keeper] != keeper).any():  # an exact copy of a near copy: what stays is that one's own
+            keeper = keeper[keeper]
     _write_copies(names, starts, keeper, how, safe, work)
     if steps.lines is not None:
         repeated = lines.repeated([work / f"{name}.lines.npy" for name in names], steps.lines)

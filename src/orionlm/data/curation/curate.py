@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from orionlm.artifact import Artifact, json_digest, write_json
 from orionlm.data.curation.compare import compare
@@ -26,7 +26,7 @@ from orionlm.data.curation.tally import Tally, largest
 from orionlm.data.curation.write import write
 from orionlm.data.dedup.lines import Settings as Lines
 from orionlm.data.dedup.lsh import Settings as NearCopies
-from orionlm.data.documents import Document, shard_files
+from orionlm.data.documents import shard_files
 from orionlm.data.engine import each
 from orionlm.data.filters import FILTERS, load
 from orionlm.errors import UserError
@@ -42,39 +42,45 @@ class _Together(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    near_copies: NearCopies | None = NearCopies()
-    lines: Lines | None = None
+    near_copies: bool | NearCopies = True
+    lines: bool | Lines = False
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _switch(cls, value: Any) -> Any:
-        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    @model_validator(mode="after")
+    def _defaults_exist(self) -> _Together:
+        for name in FILTERS:
+            needed = [key for key, field in load(name).Settings.model_fields.items() if field.is_required()]
+            if getattr(self, name) is True and needed:
+                raise ValueError(
+                    f"{name} = true: it has no default for {needed[0]}; write {name} = {{ {needed[0]} = … }}"
+                )
+        return self
 
     def steps(self) -> Steps:
-        asked = {name: getattr(self, name) for name in FILTERS if getattr(self, name) is not None}
-        read = {
-            name: load(name).identity(settings) for name, settings in asked.items() if hasattr(load(name), "identity")
-        }
-        return Steps(asked, self.near_copies, self.lines, read)
+        chosen = {name: getattr(self, name) for name in FILTERS}
+        asked = {n: load(n).Settings() if value is True else value for n, value in chosen.items() if value is not False}
+        identity = {n: load(n).identity(value) for n, value in asked.items() if hasattr(load(n), "identity")}
+        near = NearCopies() if self.near_copies is True else self.near_copies or None
+        lines = Lines() if self.lines is True else self.lines or None
+        return Steps(asked, near, lines, identity)
 
 
 Settings = create_model(  # type: ignore[call-overload]
     "Settings",
     __base__=_Together,
     __doc__=_Together.__doc__,
-    **{name: (load(name).Settings | None, None) for name in FILTERS},
+    **{name: (bool | load(name).Settings, False) for name in FILTERS},
 )
 
 
 def run(settings: Any, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Writes `train-*.parquet`, `validation-*.parquet`, `verdicts-*.parquet`, `corpus.json`, `curation.json`,
-    `samples.json`, `card.html`; where it was decontaminated, `decontamination.json`."""
+    `samples.json`; where it was decontaminated, `decontamination.json`."""
     from orionlm.recipe.context import cores
 
     corpus = inputs["corpus"]
     held_out = shard_files(corpus.path, "validation")
     given = [*parts(held_out, protected=True), *parts(shard_files(corpus.path, "train"))]
-    runner = context.choose("runner", lambda: "embedded")
+    runner = context.pinned.get("runner", "embedded")
 
     def spent(seconds: float) -> None:
         context.record("data", seconds=seconds)
@@ -98,21 +104,10 @@ def write_report(out: Path, steps: Steps, tally: Tally) -> None:
         out / "curation.json",
         {"steps": steps.names(), "read": steps.identity, "removed": tally.removed, "found": tally.found, **shares},
     )
-    write_json(out / "samples.json", masked(tally.samples))
+    write_json(out / "samples.json", tally.samples)
     for name, settings in steps.filters.items():
         if hasattr(load(name), "report"):
             write_json(out / load(name).FILE, load(name).report(settings, tally.findings.get(name, [])))
-
-
-def masked(samples: dict[str, Any]) -> dict[str, Any]:
-    """The samples without secrets and persons: those that another step took were never asked for them."""
-    shown = [sample for reasons in samples.values() for drawn in reasons.values() for sample in drawn]
-    for name in ("secrets", "personal"):
-        check = load(name).checker(load(name).Settings())
-        verdicts = check([Document(sample["text"], sample["source"], "", sample["id"]) for sample in shown])
-        for sample, verdict in zip(shown, verdicts, strict=True):
-            sample["text"] = sample["text"] if verdict.text is None else verdict.text
-    return samples
 
 
 def curate(
@@ -127,14 +122,16 @@ def curate(
 ) -> Tally:
     """`given`, protected parts first, → `train-*.parquet` and `verdicts-*.parquet` in `out`.
 
-    Unfinished work stays in `out/work`. `spent` is told the seconds of each step. UserError where nothing is left.
+    Unfinished work stays in `out/work/curation`. `spent` is told the seconds of each step. UserError where nothing is
+    left.
     """
     progress = progress or Progress(quiet=True)
-    work = out / "work"
-    _begin(work, given, steps)
+    work = out / "work" / "curation"  # its own: what lies beside it is the recipe's record of the attempt
+    _begin(work, out, given, steps)
     names = {f"{number:05d}": part for number, part in enumerate(given)}
     each_due = partial(_each, work=work, workers=workers, runner=runner, progress=progress, spent=spent)
-    each_due("judging", judge, {name: (part, steps, work, name) for name, part in names.items()}, "json")
+    jobs: dict[str, tuple[Any, ...]] = {name: (part, steps, work, name) for name, part in names.items()}
+    each_due("judging", judge, jobs, "json", threads=not steps.filters)
     if not (work / "compared.json").exists():
         began = time.perf_counter()
         progress.say("comparing all documents")
@@ -142,20 +139,20 @@ def curate(
         spent(time.perf_counter() - began)
     kept = [name for name, part in names.items() if not part.protected]
     jobs = {name: (names[name], steps, work, name, out, number) for number, name in enumerate(kept)}
-    each_due("writing", write, jobs, "written.json")
-    records = [json.loads((work / f"{name}.{kind}").read_text()) for name in kept for kind in ("json", "written.json")]
+    each_due("writing", write, jobs, "written.json", threads=True)
+    records = (json.loads((work / f"{name}.{kind}").read_text()) for name in kept for kind in ("json", "written.json"))
     tally = Tally.sum(record["tally"] for record in records)
     if not tally.left()["documents"]:
         raise UserError(_nothing_left(tally))
     return tally
 
 
-def _begin(work: Path, given: Sequence[Part], steps: Steps) -> None:
+def _begin(work: Path, out: Path, given: Sequence[Part], steps: Steps) -> None:
     plan = {"digest": json_digest({"steps": repr(steps), "parts": [repr(part) for part in given]})}
     marker = work / "plan.json"
     if not (marker.exists() and json.loads(marker.read_text()) == plan):
         shutil.rmtree(work, ignore_errors=True)
-        for stale in work.parent.glob("*.parquet"):
+        for stale in out.glob("*.parquet"):
             stale.unlink()
     work.mkdir(parents=True, exist_ok=True)
     write_json(marker, plan)
@@ -167,6 +164,7 @@ def _each(
     jobs: dict[str, tuple[Any, ...]],
     record: str,
     *,
+    threads: bool,
     work: Path,
     workers: int,
     runner: str,
@@ -175,8 +173,9 @@ def _each(
 ) -> None:
     due = {name: job for name, job in jobs.items() if not (work / f"{name}.{record}").exists()}
     began = time.perf_counter()
+    finished = each(function, due, workers=workers, runner=runner, threads=threads)
     with progress.task(what, total=len(jobs)) as task:
-        for done, _ in enumerate(each(function, due, workers=workers, runner=runner), len(jobs) - len(due) + 1):
+        for done, _ in enumerate(finished, len(jobs) - len(due) + 1):
             now = time.perf_counter()
             spent(now - began)
             began = now

@@ -13,7 +13,8 @@ from orionlm.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_BYTES = 1 << 26
+PART_BYTES = 1 << 25
+PART_ROWS = 1 << 18  # what is known of a document takes memory too: a signature is 512 bytes
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Part:
 
 
 def parts(files: Sequence[Path], protected: bool = False, part_bytes: int = PART_BYTES) -> list[Part]:
-    """Consecutive row groups of each file, a part closed once its text reaches `part_bytes`."""
+    """Consecutive row groups of each file, a part closed once its text reaches `part_bytes`, or it has `PART_ROWS`."""
     import pyarrow.parquet as pq
 
     found = []
@@ -43,7 +44,8 @@ def parts(files: Sequence[Path], protected: bool = False, part_bytes: int = PART
                 groups.append(number)
                 held += group.column(column).total_uncompressed_size
                 rows += group.num_rows
-                if rows > before and (held >= part_bytes or number + 1 == file.num_row_groups):
+                full = held >= part_bytes or rows - before >= PART_ROWS
+                if rows > before and (full or number + 1 == file.num_row_groups):
                     found.append(Part(path, tuple(groups), before, protected))
                     groups, held, before = [], 0, rows
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
+import bisect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orionlm.data.curation.samples import LOOKED_AT, shown
 from orionlm.data.documents import Document
 from orionlm.data.filters import Verdict
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLES = 50
-SHOWN = 1_000  # characters of a removed document that a sample shows
 LARGEST, OTHERS = 1_000, "(others)"
 SHARES = ("domain", "source", "licence")
 
@@ -47,16 +47,19 @@ class Tally:
 
     def remove(self, filter: str, document: Document, size: int, verdict: Verdict, digest: bytes) -> None:
         _count(self.removed.setdefault(filter, {}), verdict.reason, 1, size)
+        held = self.samples.setdefault(filter, {}).setdefault(verdict.reason, [])
+        if len(held) == SAMPLES and digest.hex() > held[-1]["digest"]:
+            return
         sample = {
             "id": document.id,
             "source": document.source,
             "domain": document.domain,
             "detail": verdict.detail,
-            "text": document.text[:SHOWN],
+            "text": document.text[:LOOKED_AT],
             "bytes": size,
             "digest": digest.hex(),
         }
-        _keep_sample(self.samples.setdefault(filter, {}).setdefault(verdict.reason, []), [sample])
+        _keep_sample(held, [sample])
 
     def note(self, filter: str, counts: Mapping[str, int]) -> None:
         """What a filter found, by kind, in documents that stay or go."""
@@ -69,6 +72,8 @@ class Tally:
         return {total: sum(held[total] for held in self.kept["domain"].values()) for total in ("documents", "bytes")}
 
     def as_json(self) -> dict[str, Any]:
+        """Of one part, once all of it was seen; nothing in it is secret."""
+        shown([sample for reasons in self.samples.values() for drawn in reasons.values() for sample in drawn])
         return dict(vars(self))
 
     @classmethod
@@ -118,5 +123,13 @@ def _count(where: Counts, name: str, documents: int, size: int) -> None:
     held["bytes"] += size
 
 
-def _keep_sample(held: list[dict[str, Any]], more: list[dict[str, Any]]) -> None:
-    held[:] = heapq.nsmallest(SAMPLES, held + more, key=lambda sample: (sample["digest"], sample["id"]))
+def _keep_sample(held: list[dict[str, Any]], more: Iterable[dict[str, Any]]) -> None:
+    """Those of both with the smallest digests, in order."""
+    for sample in more:
+        if len(held) < SAMPLES or _place(sample) < _place(held[-1]):
+            bisect.insort(held, sample, key=_place)
+            del held[SAMPLES:]
+
+
+def _place(sample: dict[str, Any]) -> tuple[str, str]:
+    return sample["digest"], sample["id"]

@@ -55,11 +55,6 @@ def repeated(files: Sequence[Path], settings: Settings) -> np.ndarray:
     return np.concatenate(found)
 
 
-def without(text: str, repeated: np.ndarray, settings: Settings) -> str:
-    """The text less its repeated lines."""
-    return without_each([text], repeated, settings)[0]
-
-
 def without_each(texts: Sequence[str], repeated: np.ndarray, settings: Settings) -> list[str]:
     """The texts less their repeated lines, those that have none as they were; many at once is several times faster."""
     left = list(texts)

@@ -13,6 +13,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import regex
 
 from orionlm.data.dedup import kernels
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 1 << 20  # of text at a time: what is made on the way stays in the processor's cache
 NEITHER_ASCII_NOR_WORD = r"[^\x00-\x7F\p{L}\p{M}\p{N}]+"
-WITHOUT_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+WITHOUT_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+")
 
 # What a byte becomes: a small letter, a digit, a space; from 128 on, part of another character, itself.
 PLAIN = np.arange(256, dtype=np.uint8)
@@ -110,8 +111,12 @@ def _beyond_ascii(texts: pa.Array) -> pa.Array:
 
     plain = [unicodedata.normalize("NFKC", text).lower() for text in texts.to_pylist()]
     spaced = pc.replace_substring_regex(pa.array(plain, pa.large_string()), NEITHER_ASCII_NOR_WORD, " ")
-    unspaced = pc.match_substring_regex(spaced, WITHOUT_SPACES)
+    unspaced = pc.match_substring_regex(spaced, WITHOUT_SPACES.pattern)
     if not unspaced.true_count:
         return spaced
-    cut = pc.replace_substring_regex(spaced.filter(unspaced), f"({WITHOUT_SPACES})", r" \1 ")
-    return pc.replace_with_mask(spaced, unspaced, cut)
+    cut = [WITHOUT_SPACES.sub(_cut, text) for text in spaced.filter(unspaced).to_pylist()]
+    return pc.replace_with_mask(spaced, unspaced, pa.array(cut, pa.large_string()))
+
+
+def _cut(run: regex.Match[str]) -> str:
+    return f" {' '.join(run[0])} "
