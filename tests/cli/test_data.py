@@ -65,3 +65,60 @@ def test_the_help_names_every_step():
     from orionlm.data.filters import FILTERS
 
     assert STEPS.split(", ") == [*FILTERS, "near_copies", "lines"]
+
+
+@pytest.mark.parametrize(
+    "written, said",
+    [
+        ("gopher = 2020-01-01", r"steps\.toml:1: gopher: .*expected true or false or a table"),
+        ('kind = "corpus"', r"steps\.toml:1: kind: unknown key"),
+        ("near_copies = { threshold = nan }", r"steps\.toml:1: near_copies\.threshold: nan is no usable number"),
+    ],
+)
+def test_a_mistake_in_a_file_of_settings_is_told_with_that_file_s_line(run, written, said):
+    (run / "steps.toml").write_text(written)
+    with pytest.raises(UserError, match=said):
+        orion("curate", run / "rows.jsonl", "--out", run / "out", "--settings", run / "steps.toml", "-q")
+
+
+def test_a_step_that_is_none_is_refused_by_name(run):
+    with pytest.raises(UserError, match="--step: no step 'kind', "):
+        orion("curate", run / "rows.jsonl", "--out", run / "out", "--step", "kind", "-q")
+
+
+def test_names_of_files_may_hold_any_character(run):
+    odd = run / 'a"b\\c\x7f\x1b[31m.jsonl'
+    (run / "rows.jsonl").rename(odd)
+    told = json.loads(orion("curate", odd, "--out", run / "out", "-q", "--json"))
+    assert told["corpus"]["train"]["documents"] > 0
+    with pytest.raises(UserError, match="not UTF-8"):
+        orion("curate", run / "a\udcff.jsonl", "--out", run / "out2", "-q")
+
+
+def test_what_documents_are_called_cannot_steer_a_terminal(run):
+    rows = [{"text": f"short {n} \x1b[2J", "id": f"{n}\x1b]0;evil\x07\nforged line"} for n in range(40)]
+    rows += [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()[1:61]]
+    (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("curate", run / "rows.jsonl", "--out", run / "out", "--id-field", "id", "-q")
+    orion(*asked, "--settings", run / "steps.toml")
+    shown = orion("look", run / "out", "-n", 40)
+    assert r"\x1b]0;evil\x07\nforged line" in shown
+    assert "\x1b" not in shown and "\x07" not in shown
+
+
+def test_what_was_damaged_since_it_was_published_is_told_in_a_line(run):
+    orion("curate", run / "rows.jsonl", "--out", run / "out", "-q")
+    (run / "out/artifacts/curated/samples.json").write_text("{")
+    for command in ("look", "card"):
+        with pytest.raises(UserError, match=r"samples\.json: corrupt.*--redo curated"):
+            orion(command, run / "out")
+
+
+def test_what_cannot_be_looked_at_or_written_says_why(run):
+    orion("curate", run / "rows.jsonl", "--out", run / "out", "-q")
+    with pytest.raises(UserError, match="a corpus artifact, and this needs one of kind curate"):
+        orion("look", run / "out/artifacts/corpus")
+    with pytest.raises(UserError, match="there is no directory"):
+        orion("card", run / "out", "--out", run / "nowhere/card.html")
+    with pytest.raises(UserError, match="a file is there"):
+        orion("fit", run / "rows.jsonl", "--bad", run / "rows.jsonl", "--out", run / "rows.jsonl")

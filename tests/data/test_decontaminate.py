@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from data.test_overlap import some
 from orionlm.data.decontaminate import REASON, Given, Settings, checker, contents, findings, identity, report
 from orionlm.data.documents import Document
+from orionlm.data.filters import KEPT
 from orionlm.errors import UserError
 from orionlm.tasks.suite import load_suite
 
@@ -46,7 +47,8 @@ def test_a_document_with_an_item_goes_and_is_counted_and_others_stay(settings):
     documents = [document(f"{some(2, 30)} {QUESTION}", "bad"), document(some(3, 200), "good")]
     bad, good = checker(settings)(documents)
     assert bad.reason == REASON and bad.counts == {"ours: verbatim": 1} and bad.text is None
-    assert good == ("", "", None, {})
+    assert bad.detail.startswith("ours/prose ")
+    assert good == KEPT
 
 
 def test_what_was_found_is_told_for_each_item(settings):

@@ -218,3 +218,13 @@ def test_the_stage_writes_the_mixture_says_it_and_belongs_to_its_tokens(tmp_path
     other = Artifact(tmp_path / "mixture", "mixture", files | {"inputs": {"tokens": "other"}}, "m")
     with pytest.raises(UserError, match="made from other tokens"):
         of_tokens(other, tokens)
+
+
+def test_weights_that_sum_past_all_numbers_are_a_line() -> None:
+    with pytest.raises(UserError, match="weights: they sum to more than a number can hold"):
+        mix(Settings(weights={"code": 1e308, "text": 1e308}), TEXT)
+
+
+def test_the_mend_for_weights_of_nothing_can_be_pasted() -> None:
+    with pytest.raises(UserError, match=r'\{ "a/b c" = 1\.0 \}'):
+        mix(Settings(weights={"a/b c": 0.0}), {"a/b c": domain(1_000)})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orionlm.data.documents import Document
+from orionlm.data.filters import KEPT
 from orionlm.data.secrets import BASE62, KINDS, Settings, checker
 
 CHECK = checker(Settings())
@@ -76,7 +77,7 @@ def test_every_kind_is_masked_and_counted_and_never_told(kind):
         assert verdict.text and verdict.text.startswith("key = '") and verdict.text.endswith("'  # mine\nnext")
         hidden = secret[-20:] if kind != "password in a URL" else secret.split(":")[2].split("@")[0]
         assert hidden not in verdict.text and hidden not in str(verdict) and "<KEY>" in verdict.text
-        assert CHECK([document(verdict.text)]) == [("", "", None, {})]
+        assert CHECK([document(verdict.text)]) == [KEPT]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_checksum_published_by_its_maker_is_right():
     ],
 )
 def test_what_is_no_secret_stays(text):
-    assert CHECK([document(text)]) == [("", "", None, {})]
+    assert CHECK([document(text)]) == [KEPT]
 
 
 def test_a_secret_near_its_key_is_found_without_a_name():
@@ -150,7 +151,7 @@ def test_masking_twice_is_masking_once_and_text_without_finds_is_left(text):
     (again,) = CHECK([document(verdict.text or text)])
     assert again.text is None
     if not verdict.counts:
-        assert verdict == ("", "", None, {})
+        assert verdict == KEPT
 
 
 MB = 1_000_000
@@ -166,3 +167,11 @@ def test_hostile_text_takes_seconds_at_most(unit):
     began = time.process_time()
     CHECK([document(unit * (MB // len(unit)))])
     assert time.process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["github://owner:repository@main/x", "http://myuser:mypassword@myserver.com/", "://foo.com:123,foo:bar@x.com"],
+)
+def test_what_only_looks_like_a_password_in_an_address_stays(text):
+    assert (CHECK([document(text)])[0].text or text) == text

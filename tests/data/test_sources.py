@@ -492,3 +492,11 @@ def test_a_real_data_set_on_disk_is_read_whole(tmp_path: Path, monkeypatch: pyte
     documents, _ = read(source)
     assert [document.text for document in documents] == [f"{shard} {row}" for shard in range(3) for row in range(4)]
     assert {document.licence for document in documents} == {"MIT"}
+
+
+def test_what_is_said_of_a_place_cannot_steer_a_terminal() -> None:
+    found = Quarantine()
+    found.add("too long", "evil\x1b[2J\nid é", "text")
+    found.lack("text_field", "row\x07", {"na\x1bme": 1})
+    assert found.first["too long"] == [r"evil\x1b[2J\nid é"]
+    assert found.lacking_first["text_field"] == r"row\x07, has na\x1bme"

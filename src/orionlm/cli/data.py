@@ -177,6 +177,7 @@ def card(
     """
     from orionlm.artifact import write_text
     from orionlm.cli.output import print_json
+    from orionlm.errors import UserError
     from orionlm.report.card import render_card
 
     found = _find(corpus, "curate", "corpus")
@@ -186,6 +187,8 @@ def card(
     page = out or (
         corpus / "card.html" if corpus != found.path else found.path.with_name(f"{found.path.name}-card.html")
     )
+    if not page.parent.is_dir():
+        raise UserError(f"--out {page}: there is no directory {page.parent}; make it, or choose another place")
     write_text(page, render_card(found))
     print(f"card: {page}")
 
@@ -210,7 +213,10 @@ def fit(
     """
     from orionlm.cli.output import print_json
     from orionlm.data.quality.fitting import fit_files
+    from orionlm.errors import UserError
 
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: a file is there; the judge needs a folder of its own")
     model = fit_files(good, bad, out, text_field, group_field)
     value, low, high = model.auc
     if as_json:
@@ -226,15 +232,29 @@ def _find(path: Path, *kinds: str) -> Artifact:
     from orionlm.errors import UserError
 
     if (path / MANIFEST).is_file():
-        return open_artifact(path, verify=False)
+        artifact = open_artifact(path, verify=False)
+        if artifact.kind not in kinds:
+            raise UserError(f"{path}: a {artifact.kind} artifact, and this needs one of kind {' or '.join(kinds)}")
+        return _readable(artifact)
     artifacts = [open_artifact(found.parent, verify=False) for found in sorted(path.glob(f"artifacts/*/{MANIFEST}"))]
     for kind in kinds:
         found = [artifact for artifact in artifacts if artifact.kind == kind and not artifact.path.suffix]
         if len(found) == 1:
-            return found[0]
+            return _readable(found[0])
         if found:
             raise UserError(f"{path}: several stages of kind {kind}: {', '.join(str(a.path) for a in found)}; name one")
     raise UserError(f"{path}: no {' or '.join(kinds)} artifact here; give a run that has one, or its directory")
+
+
+def _readable(artifact: Artifact) -> Artifact:
+    """The artifact; UserError where what it says in JSON is not what was published."""
+    from orionlm.artifact import file_digest
+
+    for name, entry in artifact.manifest["files"].items():
+        path = artifact.path / name
+        if path.suffix == ".json" and not (path.is_file() and file_digest(path) == entry["sha256"]):
+            artifact.verify()
+    return artifact
 
 
 def _numbers(corpus: Artifact) -> dict[str, Any]:

@@ -7,7 +7,6 @@ either side and dropped what was left in too many or too short pieces (2005.1416
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +85,7 @@ def findings(document: Document, verdict: Verdict) -> list[Finding]:
     """What `checker`'s verdict on a document found."""
     return [
         Finding(suite, task, item, document.id, document.source, match, words)
-        for suite, task, item, match, words in json.loads(verdict.detail or "[]")
+        for suite, task, item, match, words in verdict.found
     ]
 
 
@@ -149,7 +148,9 @@ def _verdict(index: Index, text: str, hits: Sequence[Hit]) -> Verdict:
         best[hit.item] = min(best.get(hit.item, rank), rank)
     lines = [[*index.items[item], _ORDER[order], -words] for item, (order, words) in sorted(best.items())]
     counts: Mapping[str, int] = Counter(f"{index.items[item][0]}: {_ORDER[order]}" for item, (order, _) in best.items())
-    return Verdict(REASON, json.dumps(lines[:NAMED], ensure_ascii=False), None, dict(counts))
+    told = "; ".join(f"{suite}/{task} {item}: {match}, {words:,} words" for suite, task, item, match, words in lines[:3])
+    more = f"; and {len(lines) - 3:,} more" if len(lines) > 3 else ""
+    return Verdict(REASON, told + more, None, dict(counts), lines[:NAMED])
 
 
 def _without(text: str, hits: Sequence[Hit]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orionlm.data.documents import Document
 
@@ -13,13 +13,15 @@ from orionlm.data.documents import Document
 class Verdict(NamedTuple):
     """`reason`: "" keeps the document, else a short phrase that it is counted by; `detail`: what exactly, for samples.
 
-    `text`: what to go on with, where the filter changed it; `counts`: what was found or masked, by kind.
+    `text`: what to go on with, where the filter changed it; `counts`: what was found or masked, by kind; `found`: what
+    the module's `findings` makes a report of.
     """
 
     reason: str = ""
     detail: str = ""
     text: str | None = None
     counts: Mapping[str, int] = MappingProxyType({})
+    found: Sequence[Sequence[Any]] = ()
 
 
 KEPT = Verdict()

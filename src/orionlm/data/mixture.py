@@ -209,7 +209,8 @@ def _weights(field: str, given: Mapping[str, float], sizes: Mapping[str, int], s
             raise UserError(f"{field}.{name} = {weight}: give a share of 0 or more")
     total = sum(given.values())
     if not total:
-        raise UserError(f"{field}: no domain has any weight; give shares such as {{ {json.dumps(next(iter(sizes)), ensure_ascii=False)} = 1.0 }}")
+        first = json.dumps(next(iter(sizes)), ensure_ascii=False)
+        raise UserError(f"{field}: no domain has any weight; give shares such as {{ {first} = 1.0 }}")
     if not math.isfinite(total):
         raise UserError(f"{field}: they sum to more than a number can hold; give shares that sum to 1")
     if abs(total - 1) > 1e-6:

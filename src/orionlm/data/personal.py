@@ -76,6 +76,9 @@ _CARD = re.compile(
     r"(?<![\w.])(?<!\d[ -])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{4,5})(?![\w]|[.-]\d| \d{4})"
 )
 
+NEAR_CARD = 60  # characters on either side
+_CARD_WORD = re.compile(r"(?i)\b(?:cards?|credit|debit|visa|master-?card|amex|american express|maestro|pan|cc)\b|card_?n")
+
 
 class Settings(BaseModel):
     """`replace`: what is looked for, and what stands there instead. `regions`: countries (ISO codes) whose telephone
@@ -240,7 +243,10 @@ def _mod_97(written: str) -> int:
 def _cards(text: str) -> Iterator[Span]:
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
-        if _is_issued(digits) and len(set(digits)) > 1 and _luhn(digits):
+        if not (_is_issued(digits) and len(set(digits)) > 1 and _luhn(digits)):
+            continue
+        near = text[max(0, match.start() - NEAR_CARD) : match.start()] + " " + text[match.end() : match.end() + NEAR_CARD]
+        if len(digits) < len(match.group()) or _CARD_WORD.search(near):  # one number in ten fits Luhn: seeds do
             yield match.span()
 
 

@@ -43,7 +43,9 @@ class Quarantine:
         """The row does not have the field that `setting` names."""
         self.lacking[setting] += 1
         if setting not in self.lacking_first:
-            self.lacking_first[setting] = f"{visible(where)}, has {visible(printable(', '.join(map(str, row)))) or 'no fields'}"
+            self.lacking_first[setting] = (
+                f"{visible(where)}, has {visible(printable(', '.join(map(str, row)))) or 'no fields'}"
+            )
 
     def include(self, record: Mapping[str, Any]) -> None:
         """What another one found further on, given as its `vars`."""

@@ -200,7 +200,13 @@ def _passwords(text: str) -> Iterator[Found]:
         match = _CREDENTIALS.match(text, at, at + 512)
         if match:
             user, password, host = match.group("user", "password", "host")
-            example = is_example(password) or password.lower() in (user.lower(), *_NO_PASSWORDS) or _NO_HOST.match(host)
+            example = (
+                is_example(password)
+                or password.lower() in (user.lower(), *_NO_PASSWORDS)
+                or "password" in password.lower()
+                or text.endswith(_NO_SCHEMES, 0, at)
+                or _NO_HOST.match(host)
+            )
             yield Found(*match.span("password"), "password in a URL", not example)
         at = text.find("://", at + 3)
 
@@ -215,9 +221,10 @@ _TELEGRAM = re.compile(r"(?<![\w-])\d{8,10}:(AA[\w-]{33})(?![\w-])")
 _PEM_BEGIN = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
 _PEM_BODY = re.compile(r"(?:[A-Za-z0-9+/=:,.\-]|\\n|\s)*")
 _CREDENTIALS = re.compile(
-    r"://(?P<user>[^\s:/?#@\"'<>\[\]{}()|\\]{0,100}):(?P<password>[^\s/?#@\"'<>\[\]{}()|\\]{3,200})"
+    r"://(?P<user>[^\s:/?#@\"'<>\[\]{}()|\\]{0,100}):(?P<password>[^\s,/?#@\"'<>\[\]{}()|\\]{3,200})"
     r"@(?P<host>[\w.-]{1,253})"
 )
+_NO_SCHEMES = ("github", "gist", "git")  # what stands before the @ there is a repository
 _NO_PASSWORDS = (
     "password",
     "passwd",

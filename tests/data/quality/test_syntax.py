@@ -19,7 +19,9 @@ from orionlm.data.quality.syntax import Parser
 parser = Parser()
 
 
-@given(st.text() | st.text(alphabet="ab10()[]:=+ \n\"'#\\", max_size=40))
+@given(
+    st.text().filter(lambda text: not text.startswith("\ufeff")) | st.text(alphabet="ab10()[]:=+ \n\"'#\\", max_size=40)
+)
 def test_the_answer_is_that_of_pythons_own_parser(text):
     try:
         ast.parse(text)
@@ -32,6 +34,10 @@ def test_the_answer_is_that_of_pythons_own_parser(text):
 
 def test_the_line_of_the_error_is_told():
     assert parser.error("a = 1\nb = \n").startswith("line 2: ")
+
+
+def test_a_byte_order_mark_is_no_error():
+    assert parser.error("\ufeffa = 1\n") == ""
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,11 @@ def compare(names: Sequence[str], protected: Sequence[bool], steps: Steps, work:
             keeper = keeper[keeper]
     _write_copies(names, starts, keeper, how, safe, work)
     if steps.lines is not None:
-        repeated = lines.repeated([work / f"{name}.lines.npy" for name in names], steps.lines)
+        for name, start in zip(names, starts[:-1], strict=True):
+            counts_of = np.load(work / f"{name}.line_counts.npy")
+            stays = np.repeat(how[start : start + len(counts_of)] == 0, counts_of)  # a page's copies are one page
+            np.save(work / f"{name}.kept_lines.npy", np.load(work / f"{name}.lines.npy")[stays], allow_pickle=False)
+        repeated = lines.repeated([work / f"{name}.kept_lines.npy" for name in names], steps.lines)
         np.save(work / "lines.npy", repeated, allow_pickle=False)
         fsync(work / "lines.npy")
     write_json(work / "compared.json", {"documents": int(starts[-1])})

@@ -154,6 +154,8 @@ def _begin(work: Path, out: Path, given: Sequence[Part], steps: Steps) -> None:
         shutil.rmtree(work, ignore_errors=True)
         for stale in out.glob("*.parquet"):
             stale.unlink()
+    for leftover in (*work.glob("*.tmp"), *out.glob("*.parquet.*.tmp")):  # of workers that were killed
+        leftover.unlink(missing_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     write_json(marker, plan)
 

@@ -31,7 +31,7 @@ def judge(part: Part, steps: Steps, work: Path, name: str) -> None:
 
     NAME.verdicts.parquet: a row for each document, a column for each filter; NAME.kept.parquet: the documents that
     stay, where filters were asked; of these NAME.keys.npy (uint64 [kept, 2]: digests), NAME.sizes.npy, and as far as
-    later steps need them NAME.places.npy with NAME.signatures.npy, and NAME.lines.npy.
+    later steps need them NAME.places.npy with NAME.signatures.npy, and NAME.lines.npy with NAME.line_counts.npy.
     """
     import pyarrow as pa
 
@@ -126,6 +126,7 @@ class Known:
             "places": [],
             "signatures": [],
             "lines": [],
+            "line_counts": [],
         }
 
     def add(self, table: pa.Table, digests: Sequence[bytes]) -> None:
@@ -140,7 +141,11 @@ class Known:
             )
         if self.steps.lines is not None:
             rows = eligible(table, self.steps.lines)
-            self.arrays["lines"].append(lines.hashes(table.column("text").take(rows).to_pylist(), self.steps.lines))
+            hashed, counts = lines.hashes(table.column("text").take(rows).to_pylist(), self.steps.lines)
+            of_each = np.zeros(len(table), np.int64)
+            of_each[rows] = counts
+            self.arrays["lines"].append(hashed)
+            self.arrays["line_counts"].append(of_each)
         self.documents += len(table)
 
     def save(self, work: Path, name: str) -> None:

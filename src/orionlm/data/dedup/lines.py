@@ -34,14 +34,15 @@ class Settings(BaseModel):
     domains: tuple[str, ...] = ("text",)
 
 
-def hashes(texts: Sequence[str] | pa.Array, settings: Settings) -> np.ndarray:
-    """The 64-bit hashes of each document's long lines, once for each document they stand in; uint64."""
+def hashes(texts: Sequence[str] | pa.Array, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """The 64-bit hashes of each document's long lines, once for each document they stand in; uint64. And how many there
+    are of each document, int64 [texts]."""
     document, hashed, _ = _long_lines(texts, settings)
     order = np.lexsort((hashed, document))
     document, hashed = document[order], hashed[order]
     new = np.ones(len(hashed), bool)
     new[1:] = (document[1:] != document[:-1]) | (hashed[1:] != hashed[:-1])
-    return hashed[new]
+    return hashed[new], np.bincount(document[new], minlength=len(texts))
 
 
 def repeated(files: Sequence[Path], settings: Settings) -> np.ndarray:

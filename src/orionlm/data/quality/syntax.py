@@ -85,7 +85,7 @@ def _serve(seconds: int, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         answer = ""
         try:
-            symtable.symtable(content.decode(), "text", "exec")
+            symtable.symtable(content.decode("utf-8-sig"), "text", "exec")
         except SyntaxError as error:
             answer = f"line {error.lineno}: {str(error.msg)[:200]}"
         except (ValueError, RecursionError, MemoryError) as error:
