@@ -15,6 +15,7 @@ class FakeContext:
     """What the data stages use of a run: silent progress and a list for the ledger."""
 
     seed = 0
+    pinned: dict[str, Any] = {}
 
     def __init__(self) -> None:
         self.recorded: list[dict[str, Any]] = []

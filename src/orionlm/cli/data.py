@@ -222,9 +222,8 @@ def fit(
     if as_json:
         print_json({"model": str(out), "auc": value, "low": low, "high": high, "good": model.good, "bad": model.bad})
         return
-    print(f"judge: {out}, from {model.good:,} good and {model.bad:,} bad documents")
-    tells = "tells them apart" if low > 0.5 else "cannot credibly tell them apart, and will be refused by a curation"
-    print(f"held-out AUC {value:.3f} (95% {low:.3f} to {high:.3f}): it {tells}")
+    print(f"judge: {out}")
+    print(model.finding if model.usable else f"{model.finding}: a curation will refuse it")
 
 
 def _find(path: Path, *kinds: str) -> Artifact:

@@ -148,7 +148,9 @@ def _verdict(index: Index, text: str, hits: Sequence[Hit]) -> Verdict:
         best[hit.item] = min(best.get(hit.item, rank), rank)
     lines = [[*index.items[item], _ORDER[order], -words] for item, (order, words) in sorted(best.items())]
     counts: Mapping[str, int] = Counter(f"{index.items[item][0]}: {_ORDER[order]}" for item, (order, _) in best.items())
-    told = "; ".join(f"{suite}/{task} {item}: {match}, {words:,} words" for suite, task, item, match, words in lines[:3])
+    told = "; ".join(
+        f"{suite}/{task} {item}: {match}, {words:,} words" for suite, task, item, match, words in lines[:3]
+    )
     more = f"; and {len(lines) - 3:,} more" if len(lines) > 3 else ""
     return Verdict(REASON, told + more, None, dict(counts), lines[:NAMED])
 

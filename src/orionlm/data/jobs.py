@@ -30,7 +30,7 @@ class Job(NamedTuple):
 def do(what: str, function: Callable[..., Any], jobs: Mapping[str, Job], work: Path, context: Context) -> None:
     """Leaves each job's file and then its record in `work`; what has both, from the same origin, is done already.
 
-    One process for each `PROCESS_BYTES` of text, as far as there are cores.
+    One process for each `PROCESS_BYTES` of text, as far as there are cores; or tasks of Ray, where the recipe says so.
     """
     due = {name: job for name, job in jobs.items() if not _finished(job, work / f"{name}.json")}
     size = sum(job.size for job in due.values())
@@ -38,7 +38,8 @@ def do(what: str, function: Callable[..., Any], jobs: Mapping[str, Job], work: P
     began = time.perf_counter()
     with context.progress.task(what, total=done + size) as task:
         arguments = {name: job.arguments for name, job in due.items()}
-        for name, record in each(function, arguments, workers=min(cores(), size // PROCESS_BYTES)):
+        workers, runner = min(cores(), size // PROCESS_BYTES), context.pinned.get("runner", "embedded")
+        for name, record in each(function, arguments, workers=workers, runner=runner):
             job = due[name]
             about = {"origin": job.origin, "file_bytes": job.file.stat().st_size}
             write_json(work / f"{name}.json", about | record)

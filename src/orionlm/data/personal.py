@@ -77,7 +77,9 @@ _CARD = re.compile(
 )
 
 NEAR_CARD = 60  # characters on either side
-_CARD_WORD = re.compile(r"(?i)\b(?:cards?|credit|debit|visa|master-?card|amex|american express|maestro|pan|cc)\b|card_?n")
+_CARD_WORD = re.compile(
+    r"(?i)\b(?:cards?|credit|debit|visa|master-?card|amex|american express|maestro|pan|cc)\b|card_?n"
+)
 
 
 class Settings(BaseModel):
@@ -245,7 +247,9 @@ def _cards(text: str) -> Iterator[Span]:
         digits = re.sub(r"\D", "", match.group())
         if not (_is_issued(digits) and len(set(digits)) > 1 and _luhn(digits)):
             continue
-        near = text[max(0, match.start() - NEAR_CARD) : match.start()] + " " + text[match.end() : match.end() + NEAR_CARD]
+        near = (
+            text[max(0, match.start() - NEAR_CARD) : match.start()] + " " + text[match.end() : match.end() + NEAR_CARD]
+        )
         if len(digits) < len(match.group()) or _CARD_WORD.search(near):  # one number in ten fits Luhn: seeds do
             yield match.span()
 

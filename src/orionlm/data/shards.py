@@ -12,8 +12,7 @@ import json
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -26,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
 from orionlm.data.documents import shard_files
+from orionlm.data.engine import each
 from orionlm.data.tokenizer import WordEncoder, token_lengths
 from orionlm.errors import UserError
-from orionlm.processes import pool
 from orionlm.recipe.context import cores
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.settings import nearest
@@ -68,8 +67,12 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         jobs |= {f"{split}-{index:05d}": (row_groups, tokenizer) for index, row_groups in enumerate(plan)}
     due = {name: job for name, job in jobs.items() if not _finished(out, name)}
     began = time.perf_counter()
+    # One process for each `PROCESS_BYTES` of text, as far as there are cores.
+    workers, runner = min(cores(), size // PROCESS_BYTES), context.pinned.get("runner", "embedded")
+    arguments = {name: (*job, work, name) for name, job in due.items()}
+    finished = each(write_shards, arguments, workers=workers, runner=runner)
     with context.progress.task("tokens", total=len(jobs)) as task:
-        for done, (name, record) in enumerate(_tokenised(due, work, size), start=len(jobs) - len(due) + 1):
+        for done, (name, record) in enumerate(finished, start=len(jobs) - len(due) + 1):
             for shard in record["shards"]:
                 (work / shard["file"]).replace(out / shard["file"])
             write_json(work / f"{name}.json", record)
@@ -133,19 +136,6 @@ def _finished(out: Path, name: str) -> bool:
     if not (out / "work" / f"{name}.json").exists():
         return False
     return all((out / shard["file"]).exists() for shard in _record(out, name)["shards"])
-
-
-def _tokenised(jobs: dict[str, Job], work: Path, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Jobs as they are finished: one process for each `PROCESS_BYTES` of text, as far as there are cores."""
-    processes = min(cores(), len(jobs), size // PROCESS_BYTES)
-    if processes <= 1:
-        for name, job in jobs.items():
-            yield name, write_shards(*job, work, name)
-        return
-    with pool(processes) as workers:
-        running = {workers.submit(write_shards, *job, work, name): name for name, job in jobs.items()}
-        for future in as_completed(running):
-            yield running[future], future.result()
 
 
 def shard_plan(files: Sequence[Path], shard_bytes: int) -> tuple[list[list[tuple[Path, int]]], int]:

@@ -90,8 +90,12 @@ def ask(
     """Every filter's reasons (None: not asked, "": kept). Clears `alive` of what goes, changes `documents`' texts."""
     columns: dict[str, list[str | None]] = {}
     for filter, check in checks.items():
-        domains = getattr(steps.filters[filter], "domains", ())
-        rows = [row for row in np.flatnonzero(alive).tolist() if not domains or documents[row].domain in domains]
+        domains, exempt = (getattr(steps.filters[filter], name, ()) for name in ("domains", "exempt"))
+        rows = [
+            row
+            for row in np.flatnonzero(alive).tolist()
+            if (not domains or documents[row].domain in domains) and documents[row].domain not in exempt
+        ]
         column: list[str | None] = [None] * len(documents)
         columns[filter] = column
         verdicts = check([documents[row] for row in rows])
