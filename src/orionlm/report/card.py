@@ -33,6 +33,7 @@ def render_card(corpus: Artifact) -> str:
         told=told,
         shares={share: shares(told[f"train_{share}s"]) for share in ("domain", "licence", "source")},
         removed=removed(curation, corpus.json("samples.json")) if curation else [],
+        changed=changed(curation, corpus.json("samples.json")) if curation else [],
         seen=documents(curation["seen"]) if curation else 0,
         kept=documents(curation["kept"]) if curation else 0,
         found=found(curation) if curation else [],
@@ -63,6 +64,15 @@ def removed(curation: dict[str, Any], samples: dict[str, Any]) -> list[dict[str,
         {"step": step, "reason": reason, **held, "samples": samples[step][reason][:SHOWN]}
         for step in curation["steps"]
         for reason, held in sorted(curation["removed"].get(step, {}).items(), key=lambda item: -item[1]["documents"])
+    ]
+
+
+def changed(curation: dict[str, Any], samples: dict[str, Any]) -> list[dict[str, Any]]:
+    """What stayed with another text, by step in the order taken, with some of what it lost."""
+    return [
+        {"step": step, **curation["changed"][step], "samples": samples[step]["changed"][:SHOWN]}
+        for step in curation["steps"]
+        if step in curation["changed"]
     ]
 
 

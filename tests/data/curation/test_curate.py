@@ -237,3 +237,17 @@ def test_a_page_whose_copies_went_keeps_its_lines(tmp_path):
     kept = {document.id: document.text for document in read_documents(shard_files(tmp_path / "out", "train"))}
     assert tally.removed["near_copies"]["near copy"]["documents"] == 8
     assert kept["d0"] == rows[0]
+
+
+def test_a_masked_document_says_so_and_its_sample_shows_no_address(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    with Writer(folder, "train") as writer:
+        for number, text in enumerate((f"{prose(1)}\nwrite to ada.lovelace@analytical.org soon", prose(2))):
+            writer.add(Document(text, "made", f"g{number}", f"d{number}"), len(text.encode()))
+    steps, out = Settings.model_validate({"personal": {}}).steps(), tmp_path / "out"
+    write_report(out, steps, curate(parts(shard_files(folder, "train")), steps, out))
+    assert [row["edited"] for row in verdicts(out)] == [True, False]
+    assert json.loads((out / "curation.json").read_text())["changed"]["personal"]["documents"] == 1
+    (sample,) = json.loads((out / "samples.json").read_text())["personal"]["changed"]
+    assert "write to" in sample["text"] and "lovelace" not in sample["text"]

@@ -102,7 +102,14 @@ def write_report(out: Path, steps: Steps, tally: Tally) -> None:
     shares = {side: {n: largest(c) for n, c in getattr(tally, side).items()} for side in ("seen", "kept")}
     write_json(
         out / "curation.json",
-        {"steps": steps.names(), "read": steps.identity, "removed": tally.removed, "found": tally.found, **shares},
+        {
+            "steps": steps.names(),
+            "read": steps.identity,
+            "removed": tally.removed,
+            "changed": tally.changed,
+            "found": tally.found,
+            **shares,
+        },
     )
     write_json(out / "samples.json", tally.samples)
     for name, settings in steps.filters.items():

@@ -53,9 +53,14 @@ def judge(part: Part, steps: Steps, work: Path, name: str) -> None:
                 kept = _table([documents[row] for row in np.flatnonzero(chosen)])
                 kept_file.add(kept, text_sizes(kept))
             tally.see(table, sizes)
-            known.add(kept, text_digests(kept) if checks else digests)
+            now = text_digests(kept) if checks else digests
+            known.add(kept, now)
+            edited = np.zeros(len(table), bool)
+            edited[chosen] = [
+                before != after for before, after in zip(np.array(digests, object)[chosen], now, strict=True)
+            ]
             rows = {field: table.column(field) for field in ("id", "source", "domain", "licence")}
-            rows |= {"digest": digests, "bytes": sizes, "kept": chosen}
+            rows |= {"digest": digests, "bytes": sizes, "kept": chosen, "edited": edited}
             rows |= {step: columns.get(step, [None] * len(table)) for step in steps.filters}
             verdicts = pa.table([rows[field] for field in judged.names], schema=judged)
             verdict_file.add(verdicts, np.full(len(verdicts), ROW_BYTES))
@@ -69,6 +74,7 @@ def judged_schema(steps: Steps) -> pa.Schema:
 
     facts = [schema().field(name) for name in ("id", "source", "domain", "licence")]
     facts += [pa.field("digest", pa.binary(32)), pa.field("bytes", pa.int64()), pa.field("kept", pa.bool_())]
+    facts.append(pa.field("edited", pa.bool_()))
     return pa.schema([*facts, *(pa.field(step, pa.string()) for step in steps.filters)])
 
 
@@ -108,6 +114,7 @@ def ask(
                 tally.findings.setdefault(filter, []).extend(report(documents[row], verdict))
             if not verdict.reason and verdict.text is not None:
                 if verdict.text.strip():
+                    tally.change(filter, documents[row], verdict.text, digests[row])
                     documents[row] = documents[row]._replace(text=verdict.text)
                 else:
                     verdict = EMPTY

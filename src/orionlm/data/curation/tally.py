@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 50
 LARGEST, OTHERS = 1_000, "(others)"
+CHANGED = "changed"  # the reason under which samples of changed documents stand
 SHARES = ("domain", "source", "licence")
 
 Counts = dict[str, dict[str, int]]  # name → {documents, bytes}
@@ -33,6 +34,7 @@ class Tally:
         self.seen: dict[str, Counts] = {name: {} for name in SHARES}
         self.kept: dict[str, Counts] = {name: {} for name in SHARES}
         self.removed: dict[str, Counts] = {}
+        self.changed: Counts = {}  # filter → documents that stay with another text, bytes that they lost
         self.found: dict[str, dict[str, int]] = {}
         self.samples: dict[str, dict[str, list[dict[str, Any]]]] = {}
         self.findings: dict[str, list[Any]] = {}  # what filters report of single documents
@@ -61,6 +63,17 @@ class Tally:
         }
         _keep_sample(held, [sample])
 
+    def change(self, filter: str, document: Document, text: str, digest: bytes) -> None:
+        """`document` stays, with another text; a sample shows the lines that it no longer has."""
+        _count(self.changed, filter, 1, max(0, len(document.text.encode()) - len(text.encode())))
+        held = self.samples.setdefault(filter, {}).setdefault(CHANGED, [])
+        if len(held) == SAMPLES and digest.hex() > held[-1]["digest"]:
+            return
+        left = set(text[: 2 * LOOKED_AT].split("\n"))
+        gone = "\n".join(line for line in document.text[:LOOKED_AT].split("\n") if line not in left)
+        about = {"id": document.id, "source": document.source, "domain": document.domain, "detail": ""}
+        _keep_sample(held, [about | {"text": gone, "bytes": len(gone.encode()), "digest": digest.hex()}])
+
     def note(self, filter: str, counts: Mapping[str, int]) -> None:
         """What a filter found, by kind, in documents that stay or go."""
         found = self.found.setdefault(filter, {})
@@ -88,6 +101,8 @@ class Tally:
             for filter, reasons in record["removed"].items():
                 for reason, held in reasons.items():
                     _count(total.removed.setdefault(filter, {}), reason, held["documents"], held["bytes"])
+            for filter, held in record["changed"].items():
+                _count(total.changed, filter, held["documents"], held["bytes"])
             for filter, counts in record["found"].items():
                 total.note(filter, counts)
             for filter, findings in record["findings"].items():

@@ -37,6 +37,7 @@ def write(part: Part, steps: Steps, work: Path, name: str, out: Path, number: in
     later = [step for step in steps.names() if step not in steps.filters]
     columns = {step: np.full(len(passed), "", object) for step in later}
     columns["copy_of"] = np.full(len(passed), None, object)
+    columns["edited"] = np.zeros(len(passed), bool)
     copies = pq.read_table(work / f"{name}.copies.parquet")
     copied = copies.column("place").to_numpy()
     repeated = np.load(work / "lines.npy") if steps.lines is not None else None
@@ -56,6 +57,9 @@ def write(part: Part, steps: Steps, work: Path, name: str, out: Path, number: in
             tally.keep(table, sizes)
             file.add(table, sizes)
             seen += len(stays)
+    edited = verdicts.column("edited").to_numpy().copy()
+    edited[passed] |= columns.pop("edited")
+    verdicts = verdicts.set_column(verdicts.schema.get_field_index("edited"), "edited", pa.array(edited))
     for step, values in columns.items():
         whole = np.full(len(verdicts), None, object)
         whole[passed] = values
@@ -95,10 +99,15 @@ def _without_lines(
     if not changed:
         return table
     tally.note(LINES, {"lines": sum(before[n].count("\n") - after[n].count("\n") for n in changed)})
-    tally.note(LINES, {"documents": len(changed)})
     texts = table.column("text").to_pylist()
-    for n in changed:
+    chosen = rows[changed]
+    columns["edited"][places[chosen]] = True
+    for n, document, digest in zip(
+        changed, _documents(table.take(chosen)), text_digests(table.take(chosen)), strict=True
+    ):
         texts[rows[n]] = after[n]
+        if after[n].strip():
+            tally.change(LINES, document, after[n], digest)
     emptied = np.array([rows[n] for n in changed if not after[n].strip()], np.int64)
     whole, stays = table, np.ones(len(table), bool)
     stays[emptied] = False
