@@ -19,11 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.data import collect, corpus, documents, spans
+from orionlm.data import corpus, documents
 from orionlm.data.corpus import Settings
 from orionlm.data.documents import Document, read_documents, shard_files
-from orionlm.data.exact import name_key
-from orionlm.data.split import choose_held_out
+from orionlm.data.ingest import collect, spans
+from orionlm.data.ingest.exact import name_key
+from orionlm.data.ingest.split import choose_held_out
 from orionlm.errors import UserError
 
 from .conftest import FakeContext, contents

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.data.blocks import Blocks, Phases, shuffled
 from orionlm.data.loader import Loader, cut, validation_windows
-from orionlm.data.mixture import Mixture
+from orionlm.data.mixing.blocks import Blocks, Phases, shuffled
+from orionlm.data.mixing.mixture import Mixture
 from orionlm.data.shards import TokenSet, TokenStream
 from orionlm.errors import UserError
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orionlm.artifact import write_json
-from orionlm.data import sources, tokenizer
+from orionlm.data import tokenizer
 from orionlm.data.documents import Document
+from orionlm.data.ingest import sources
 from orionlm.data.tokenizer import END_OF_TEXT, WORDS, WordEncoder, load_tokenizer, sample_pieces, train_tokenizer
 from orionlm.errors import UserError
 from shard_writer import Writer

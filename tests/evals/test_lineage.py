@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from evals.test_sight import corpus
 from orionlm.artifact import Artifact, publish, write_json
-from orionlm.data.decontaminate import FILE, Settings, report
+from orionlm.data.decontamination.decontaminate import FILE, Settings, report
 from orionlm.errors import UserError
 from orionlm.evals.lineage import check, lineage
 from orionlm.evals.sight import SightSettings, sight_suite

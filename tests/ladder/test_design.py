@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orionlm.data.mixture import Mixture
+from orionlm.data.mixing.mixture import Mixture
 from orionlm.errors import UserError
 from orionlm.ladder.design import LadderSettings, check_text, design
 

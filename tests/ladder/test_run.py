@@ -5,7 +5,7 @@ import json
 import pytest
 
 from orionlm.artifact import publish, write_json
-from orionlm.data import mixture
+from orionlm.data.mixing import mixture
 from orionlm.errors import UserError
 from orionlm.ladder import run as stage
 from orionlm.progress import Progress

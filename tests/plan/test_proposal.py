@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orionlm.artifact import publish, write_json
-from orionlm.data.mixture import Settings as MixtureSettings
-from orionlm.data.mixture import mix
+from orionlm.data.mixing.mixture import Settings as MixtureSettings
+from orionlm.data.mixing.mixture import mix
 from orionlm.errors import UserError
 from orionlm.plan.best import Means, choose, needed
 from orionlm.plan.budget import Budget, reach

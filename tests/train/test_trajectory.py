@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from orionlm.data.mixture import Mixture, mix
-from orionlm.data.mixture import Settings as MixtureSettings
+from orionlm.data.mixing.mixture import Mixture, mix
+from orionlm.data.mixing.mixture import Settings as MixtureSettings
 from orionlm.data.shards import TokenSet
 from orionlm.errors import UserError
 from orionlm.ledger import Ledger

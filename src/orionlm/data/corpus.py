@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, json_digest, replacing, write_json
 from orionlm.data import documents
-from orionlm.data.collect import NAMED, SHARES, read_unit, write_shard
 from orionlm.data.documents import shard_files
+from orionlm.data.ingest.collect import NAMED, SHARES, read_unit, write_shard
+from orionlm.data.ingest.quarantine import Quarantine, printable
+from orionlm.data.ingest.sources import Source
+from orionlm.data.ingest.spans import Unit
+from orionlm.data.ingest.split import Plan, settle
 from orionlm.data.jobs import Job, do, records
-from orionlm.data.quarantine import Quarantine, printable
-from orionlm.data.sources import Source
-from orionlm.data.spans import Unit
-from orionlm.data.split import Plan, settle
 from orionlm.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OTHERS = "(others)"
 
 
 class Settings(BaseModel):
-    """`sources`: tables of `data/sources.py`, the first one wins where two hold the same document.
+    """`sources`: tables of `data/ingest/sources.py`, the first one wins where two hold the same document.
 
     `validation_groups` names the groups (packages, files, …) to hold out; without it groups are drawn by the hash of
     their name until about `validation_fraction` of the bytes is held out. Documents outside

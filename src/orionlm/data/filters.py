@@ -37,9 +37,9 @@ FILTERS: dict[str, str] = {
     "fineweb": "orionlm.data.quality.fineweb",
     "code": "orionlm.data.quality.code",
     "classifier": "orionlm.data.quality.classifier",
-    "personal": "orionlm.data.personal",
-    "secrets": "orionlm.data.secrets",
-    "decontaminate": "orionlm.data.decontaminate",
+    "personal": "orionlm.data.privacy.personal",
+    "secrets": "orionlm.data.privacy.secrets",
+    "decontaminate": "orionlm.data.decontamination.decontaminate",
 }
 
 

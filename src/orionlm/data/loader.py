@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orionlm.data.blocks import Blocks, Phases, mixed, shuffled
-from orionlm.data.mixture import Mixture
+from orionlm.data.mixing.blocks import Blocks, Phases, mixed, shuffled
+from orionlm.data.mixing.mixture import Mixture
 from orionlm.data.shards import TokenSet
 from orionlm.errors import UserError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orionlm.data.overlap import Key, Overlap, join, join_corpus
+from orionlm.data.decontamination.overlap import Key, Overlap, join, join_corpus
 from orionlm.evals.results import Results, Row, estimate, plain
 
 __all__ = ["clean", "join", "join_corpus"]

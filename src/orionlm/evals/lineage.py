@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orionlm.artifact import MANIFEST, Artifact, file_digest, open_artifact
-from orionlm.data.decontaminate import FILE, contents
-from orionlm.data.overlap import is_generated
+from orionlm.data.decontamination.decontaminate import FILE, contents
+from orionlm.data.decontamination.overlap import is_generated
 from orionlm.errors import UserError
 from orionlm.tasks.task import Suite, Task
 

@@ -6,7 +6,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orionlm.data.mixture import Mixture
+from orionlm.data.mixing.mixture import Mixture
 from orionlm.errors import UserError
 from orionlm.shape import Shape
 from orionlm.train.trajectory import TrainingSettings, Trajectory

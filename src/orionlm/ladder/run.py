@@ -42,7 +42,7 @@ class Settings(BaseModel):
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Train, measure, and write the checkpoint, `result.json` and `metrics.jsonl`."""
-    from orionlm.data.mixture import of_tokens
+    from orionlm.data.mixing.mixture import of_tokens
     from orionlm.data.shards import TokenSet
     from orionlm.train.execution import choose
     from orionlm.train.trajectory import train

@@ -18,7 +18,7 @@ from orionlm.progress import Progress
 from orionlm.train.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from orionlm.data.mixture import Mixture
+    from orionlm.data.mixing.mixture import Mixture
     from orionlm.recipe.context import Context
     from orionlm.train.execution import Execution
     from orionlm.train.trainer import Trainer

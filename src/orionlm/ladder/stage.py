@@ -20,7 +20,7 @@ Settings = LadderSettings
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Train every rung; a killed ladder goes on inside the rung it was at."""
-    from orionlm.data.mixture import of_tokens
+    from orionlm.data.mixing.mixture import of_tokens
     from orionlm.data.shards import TokenSet
     from orionlm.gain.runs import RunTable, write_runs
     from orionlm.ladder.side_by_side import Job, train_rungs

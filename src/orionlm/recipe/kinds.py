@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {
     "curate": Kind("orionlm.data.curation.curate", {"corpus": CORPUS}),
     "tokenizer": Kind("orionlm.data.tokenizer", {"corpus": CORPUS}),
     "tokens": Kind("orionlm.data.shards", {"corpus": CORPUS, "tokenizer": ("tokenizer",)}),
-    "mixture": Kind("orionlm.data.mixture", {"tokens": TOKENS}),
+    "mixture": Kind("orionlm.data.mixing.mixture", {"tokens": TOKENS}),
     "ladder": Kind("orionlm.ladder.stage", {"tokens": TOKENS}, optional={"mixture": MIXTURE}),
     "forecast": Kind("orionlm.ladder.forecast", {"ladder": LADDER, "tokens": TOKENS}),
     "train": Kind("orionlm.ladder.run", {"tokens": TOKENS}, optional={"forecast": FORECAST, "mixture": MIXTURE}),

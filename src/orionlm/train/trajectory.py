@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import write_json
 from orionlm.data.loader import Loader
-from orionlm.data.mixture import Mixture
+from orionlm.data.mixing.mixture import Mixture
 from orionlm.data.shards import TokenSet
 from orionlm.errors import UserError
 from orionlm.shape import Shape

@@ -11,7 +11,7 @@ from orionlm.data.curation.samples import END, LOOKED_AT, SHOWN
 from orionlm.data.curation.tally import Tally
 from orionlm.data.documents import Document
 from orionlm.data.filters import Verdict
-from orionlm.data.secrets import BASE62
+from orionlm.data.privacy.secrets import BASE62
 
 pytest.importorskip("daft")
 

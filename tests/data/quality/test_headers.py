@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.data.licences import is_licence
+from orionlm.data.licences.policy import is_licence
 from orionlm.data.quality import headers
 from orionlm.data.quality.headers import generated, licence
 

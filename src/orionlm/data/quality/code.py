@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orionlm.data.documents import Document
 from orionlm.data.filters import Check, Verdict
-from orionlm.data.licences import Policy
+from orionlm.data.licences.policy import Policy
 from orionlm.data.quality.headers import generated, licence
 from orionlm.data.quality.syntax import Parser
 

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from orionlm.data.documents import Document
+from orionlm.data.ingest.quarantine import Quarantine
+from orionlm.data.ingest.sources import Files, Rows
 from orionlm.data.quality.classifier import BITS, Model, hashed, save
-from orionlm.data.quarantine import Quarantine
-from orionlm.data.sources import Files, Rows
 from orionlm.errors import UserError
 
 FOLDS = 5
