@@ -132,8 +132,8 @@ def look(
       orion data look runs/crawl --step gopher --reason "too few words" -n 10
     """
     from orionlm.cli.output import print_json
-    from orionlm.data.ingest.quarantine import visible
     from orionlm.errors import UserError
+    from orionlm.progress import visible
     from orionlm.settings import nearest
 
     found = _find(corpus, "curate")

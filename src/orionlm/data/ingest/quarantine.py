@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from orionlm.progress import visible
+
 LONGEST = 1 << 28
 KEPT = 1000
 SHOWN = 1 << 10
@@ -74,8 +76,3 @@ def _shown(content: str | bytes) -> dict[str, str]:
 def printable(name: str) -> str:
     """The same, or where it has no UTF-8 form (names of files may not) with backslashes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def visible(name: str) -> str:
-    """The same, with backslashes for what would steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
