@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from orionlm.errors import UserError
 from orionlm.toml_lines import KeyPath, key_lines
 
-DEEPEST, LARGEST_BITS = 64, 512
+DEEPEST, LARGEST_BITS = 64, 1 << 13
 Model = TypeVar("Model", bound=BaseModel)
 
 

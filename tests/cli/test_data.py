@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -122,3 +124,12 @@ def test_what_cannot_be_looked_at_or_written_says_why(run):
         orion("card", run / "out", "--out", run / "nowhere/card.html")
     with pytest.raises(UserError, match="a file is there"):
         orion("fit", run / "rows.jsonl", "--bad", run / "rows.jsonl", "--out", run / "rows.jsonl")
+
+
+def test_files_that_changed_since_they_were_read_are_named(run, capfd):
+    asked = ("curate", run / "rows.jsonl", "--out", run / "out", "-q")
+    orion(*asked)
+    assert "changed since" not in CliRunner().invoke(app, [str(one) for one in asked]).output
+    later = time.time() + 60
+    os.utime(run / "rows.jsonl", (later, later))
+    assert "rows.jsonl; --redo corpus" in CliRunner().invoke(app, [str(one) for one in asked]).output

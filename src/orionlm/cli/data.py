@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +84,9 @@ def curate(
             "orion data curate",
         )
     )
+    if newer := _newer(files, out / "artifacts" / "corpus" / "manifest.json"):
+        again = f"{len(newer):,} of the files changed since this corpus was read, such as {newer[0]}; --redo corpus"
+        print(f"note: {again} reads them again", file=sys.stderr)
     done = run_recipe(recipe, out, redo=redo or (), progress=Progress(quiet=quiet))
     curated = done["curated"]
     if as_json:
@@ -89,6 +94,15 @@ def curate(
     else:
         _print(curated)
         print(f"in {curated.path}; `orion data look {out}` shows what went, `orion data card {out}` writes its card")
+
+
+def _newer(patterns: list[str], corpus: Path) -> list[str]:
+    """The files that changed after the corpus was made from them; none where there is no corpus yet."""
+    if not corpus.is_file():
+        return []
+    made = corpus.stat().st_mtime
+    found = (name for pattern in patterns for name in glob.glob(pattern, recursive=True))
+    return sorted(name for name in found if Path(name).stat().st_mtime > made)
 
 
 def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fields: dict[str, str]) -> str:
