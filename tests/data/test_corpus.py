@@ -356,7 +356,8 @@ SCRIPT = """
     from pathlib import Path
     from types import SimpleNamespace
 
-    from orionlm.data import corpus, documents, jobs, spans
+    from orionlm.data import corpus, documents, jobs
+    from orionlm.data.ingest import spans
 
     @contextmanager
     def task(name, total=None):
@@ -366,7 +367,7 @@ SCRIPT = """
         spans.UNIT_BYTES, jobs.PROCESS_BYTES, documents.SHARD_BYTES = 1 << 18, 1 << int(sys.argv[1]), 1 << 19
         jobs.cores = lambda: 2
         progress = SimpleNamespace(say=lambda line: None, task=task)
-        context = SimpleNamespace(progress=progress, record=lambda purpose, **spent: None)
+        context = SimpleNamespace(progress=progress, pinned={}, record=lambda purpose, **spent: None)
         sources = [
             {"rows": ["*.jsonl"], "group_field": "group", "id_field": "id", "domain": "web"},
             {"rows": ["*.parquet"], "group_field": "group", "domain": "books"},
