@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.data import corpus, documents
+from orionlm.data import corpus, documents, shares
 from orionlm.data.corpus import Settings
 from orionlm.data.documents import Document, read_documents, shard_files
 from orionlm.data.ingest import collect, spans
@@ -261,7 +261,7 @@ def test_a_field_that_no_row_has_is_misnamed(tmp_path: Path, context: FakeContex
 
 
 def test_many_small_shares_are_summed_up(tmp_path: Path, context: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "LARGEST", 2)
+    monkeypatch.setattr(shares, "LARGEST", 2)
     write(tmp_path / "rows.jsonl", [{"text": "x" * (n + 1), "from": f"s{n}"} for n in range(6)])
     source = {"rows": [str(tmp_path / "rows.jsonl")], "source_field": "from"}
     out = run(tmp_path, [source], context, validation_groups=[f"{tmp_path.as_posix()}/rows.jsonl:1"])

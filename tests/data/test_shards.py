@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orionlm.artifact import Artifact, write_json
-from orionlm.data import documents, shards
+from orionlm.data import documents, shards, shares
 from orionlm.data.documents import Document, read_documents, shard_files
 from orionlm.data.shards import Settings, TokenSet
 from orionlm.data.tokenizer import load_tokenizer, train_tokenizer
@@ -124,7 +124,7 @@ def test_every_document_byte_and_token_is_accounted_for_once(
 
 
 def test_sources_past_the_largest_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "NAMED", 2)
+    monkeypatch.setattr(shares, "LARGEST", 2)
     rows = [
         {"domain": "d", "licence": "MIT", "source": f"s{n}", "documents": 1, "bytes": n, "tokens": 2 * n}
         for n in (3, 9, 5, 7)

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from evals.simulated import Simulated, suite
-from orionlm.evals.contamination import clean, join
+from orionlm.data.decontamination.overlap import join
+from orionlm.evals.contamination import clean
 from orionlm.evals.run import evaluate
 from orionlm.tasks.task import Item, Task
 

@@ -258,8 +258,9 @@ def _label(name: str) -> str:
 
 
 def _clean(suite: Suite, results: Results, corpus: Path, level: float, progress: Progress) -> list[dict[str, Any]]:
+    from orionlm.data.decontamination.overlap import join_corpus
     from orionlm.data.documents import shard_files
-    from orionlm.evals.contamination import clean, join_corpus
+    from orionlm.evals.contamination import clean
     from orionlm.recipe.context import cores
 
     with progress.task("looking for the questions in the corpus") as task:

@@ -18,20 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from orionlm.artifact import Artifact, json_digest, replacing, write_json
 from orionlm.data import documents
 from orionlm.data.documents import shard_files
-from orionlm.data.ingest.collect import NAMED, SHARES, read_unit, write_shard
+from orionlm.data.ingest.collect import NAMED, read_unit, write_shard
 from orionlm.data.ingest.quarantine import Quarantine, printable
 from orionlm.data.ingest.sources import Source
 from orionlm.data.ingest.spans import Unit
 from orionlm.data.ingest.split import Plan, settle
 from orionlm.data.jobs import Job, do, records
+from orionlm.data.shares import SHARES, largest
 from orionlm.errors import UserError
 
 if TYPE_CHECKING:
     from orionlm.recipe.context import Context
 
 SPLITS = ("train", "validation")
-LARGEST = 1000  # shares named apart, of sources there may be millions
-OTHERS = "(others)"
 
 
 class Settings(BaseModel):
@@ -144,12 +143,4 @@ def _splits(plan: Plan, jobs: Mapping[str, Job], work: Path) -> dict[str, Any]:
                 held.update(documents=count, bytes=size)
         if shard.split == "validation":
             held_out.update(record["names"])
-    return {**totals, **{name: _largest(held) for name, held in shares.items()}, "held_out": sorted(held_out)[:NAMED]}
-
-
-def _largest(shares: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
-    ordered = sorted(shares, key=lambda name: (-shares[name]["bytes"], name))
-    rest = ordered[LARGEST:]
-    return {name: shares[name] for name in ordered[:LARGEST]} | (
-        {OTHERS: sum((shares[name] for name in rest), Counter())} if rest else {}
-    )
+    return {**totals, **{name: largest(held) for name, held in shares.items()}, "held_out": sorted(held_out)[:NAMED]}

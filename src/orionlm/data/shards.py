@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orionlm.artifact import Artifact, write_json
 from orionlm.data.documents import shard_files
 from orionlm.data.engine import each
+from orionlm.data.shares import largest
 from orionlm.data.tokenizer import WordEncoder, token_lengths
 from orionlm.errors import UserError
 from orionlm.recipe.context import cores
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation")
 COUNTS = ("documents", "bytes", "tokens")
 PROCESS_BYTES = 1 << 26
-MOST_DOMAINS, NAMED, OTHERS = 256, 1000, "(others)"
+MOST_DOMAINS = 256
 
 Job = tuple[list[tuple[Path, int]], str]
 
@@ -106,7 +107,7 @@ def said(split: Mapping[str, Any]) -> str:
 def account(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the jobs of a split add up to: documents, bytes and tokens, of each domain, licence and source.
 
-    Of a licence's sources the `NAMED` largest stand apart, the rest together under `OTHERS`. `digest` is of the
+    Of a licence's sources the `largest` stand apart, the rest together. `digest` is of the
     documents, whatever their order: the sum of their SHA-256.
     """
     split: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {"domains": {}}
@@ -118,10 +119,7 @@ def account(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for name in COUNTS:
                 level[name] += row[name]
     for licence in (licence for domain in split["domains"].values() for licence in domain["licences"].values()):
-        ordered = sorted(licence["sources"].items(), key=lambda item: (-item[1]["bytes"], item[0]))
-        licence["sources"] = dict(ordered[:NAMED])
-        if rest := [counts for _, counts in ordered[NAMED:]]:
-            licence["sources"][OTHERS] = {name: sum(counts[name] for counts in rest) for name in COUNTS}
+        licence["sources"] = largest(licence["sources"])
     for shard in (shard for record in records for shard in record["shards"]):
         split["domains"][shard["domain"]]["shards"].append({name: shard[name] for name in ("file", "tokens")})
     digest = sum(int(record["digest"], 16) for record in records) % (1 << 256)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orionlm.data.decontamination.overlap import Key, Overlap, join, join_corpus
+from orionlm.data.decontamination.overlap import Key, Overlap
 from orionlm.evals.results import Results, Row, estimate, plain
-
-__all__ = ["clean", "join", "join_corpus"]
 
 
 def clean(results: Results, overlaps: Mapping[Key, Overlap], level: float = 0.95) -> list[dict[str, Any]]:

@@ -53,8 +53,9 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
 
     A killed stage goes on where it was: what was answered is kept in `work`.
     """
+    from orionlm.data.decontamination.overlap import join_corpus
     from orionlm.evals.checkpoint import Checkpoint
-    from orionlm.evals.contamination import clean, join_corpus
+    from orionlm.evals.contamination import clean
     from orionlm.evals.lineage import check
     from orionlm.evals.run import evaluate, limited
 

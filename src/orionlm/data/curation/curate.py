@@ -22,13 +22,14 @@ from orionlm.data.curation.compare import compare
 from orionlm.data.curation.judge import judge
 from orionlm.data.curation.parts import Part, parts
 from orionlm.data.curation.steps import Steps
-from orionlm.data.curation.tally import Tally, largest
+from orionlm.data.curation.tally import Tally
 from orionlm.data.curation.write import write
 from orionlm.data.dedup.lines import Settings as Lines
 from orionlm.data.dedup.lsh import Settings as NearCopies
 from orionlm.data.documents import shard_files
 from orionlm.data.engine import each
 from orionlm.data.filters import FILTERS, load
+from orionlm.data.shares import largest
 from orionlm.errors import UserError
 from orionlm.progress import Progress
 
@@ -129,8 +130,8 @@ def curate(
 ) -> Tally:
     """`given`, protected parts first, → `train-*.parquet` and `verdicts-*.parquet` in `out`.
 
-    Unfinished work stays in `out/work/curation`. `spent` is told the seconds of each step. UserError where nothing is
-    left.
+    Unfinished work stays in `work/curation` of `out`. `spent` is told the seconds of each step. UserError where
+    nothing is left.
     """
     progress = progress or Progress(quiet=True)
     work = out / "work" / "curation"  # its own: what lies beside it is the recipe's record of the attempt

@@ -11,14 +11,13 @@ import numpy as np
 from orionlm.data.curation.samples import LOOKED_AT, shown
 from orionlm.data.documents import Document
 from orionlm.data.filters import Verdict
+from orionlm.data.shares import SHARES, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLES = 50
-LARGEST, OTHERS = 1_000, "(others)"
 CHANGED = "changed"  # the reason under which samples of changed documents stand
-SHARES = ("domain", "source", "licence")
 
 Counts = dict[str, dict[str, int]]  # name → {documents, bytes}
 
@@ -95,9 +94,9 @@ class Tally:
         total = cls()
         for record in records:
             for side in ("seen", "kept"):
-                for share, values in record[side].items():
+                for name, values in record[side].items():
                     for value, held in values.items():
-                        _count(getattr(total, side)[share], value, held["documents"], held["bytes"])
+                        _count(getattr(total, side)[name], value, held["documents"], held["bytes"])
             for filter, reasons in record["removed"].items():
                 for reason, held in reasons.items():
                     _count(total.removed.setdefault(filter, {}), reason, held["documents"], held["bytes"])
@@ -113,23 +112,10 @@ class Tally:
         return total
 
 
-def largest(counts: Counts) -> Counts:
-    """The `LARGEST` by bytes, and the others as one: of sources there may be millions."""
-    ordered = sorted(counts, key=lambda name: (-counts[name]["bytes"], name))
-    rest = [counts[name] for name in ordered[LARGEST:]]
-    others = {OTHERS: {total: sum(held[total] for held in rest) for total in ("documents", "bytes")}} if rest else {}
-    return {name: counts[name] for name in ordered[:LARGEST]} | others
-
-
 def _add(where: dict[str, Counts], table: pa.Table, sizes: np.ndarray) -> None:
-    for share in SHARES:
-        column = table.column(share).combine_chunks().dictionary_encode()
-        places = column.indices.to_numpy(zero_copy_only=False)
-        names = column.dictionary.to_pylist()
-        documents = np.bincount(places, minlength=len(names))
-        held = np.bincount(places, weights=sizes, minlength=len(names))
-        for name, count, size in zip(names, documents.tolist(), held.tolist(), strict=True):
-            _count(where[share], name, count, int(size))
+    for name in SHARES:
+        for value, documents, size in share(table.column(name), sizes):
+            _count(where[name], value, documents, size)
 
 
 def _count(where: Counts, name: str, documents: int, size: int) -> None:

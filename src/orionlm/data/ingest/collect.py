@@ -18,12 +18,12 @@ from orionlm.data.ingest.exact import name_key, text_digest
 from orionlm.data.ingest.quarantine import LONGEST, Quarantine
 from orionlm.data.ingest.sources import Source
 from orionlm.data.ingest.spans import Unit
+from orionlm.data.shares import SHARES, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEYS = ("bytes", "text_key", "text_key_2", "id_key", "group_key")
-SHARES = ("domain", "source", "licence")
 ROWS = 1 << 12
 NAMED = 100
 
@@ -85,7 +85,7 @@ def write_shard(parts: Sequence[Part], unit: str, target: Path) -> dict[str, Any
                 sizes = table.column("bytes").to_numpy()
                 table = _renamed(table.drop_columns("bytes"), rows, part.ids)
                 for name, counts in shares.items():
-                    for value, count, held in _share(table.column(name), sizes):
+                    for value, count, held in share(table.column(name), sizes):
                         before = counts.setdefault(value, [0, 0])
                         counts[value] = [before[0] + count, before[1] + held]
                 names.update(table.column(unit).unique().to_pylist())
@@ -153,11 +153,3 @@ def _renamed(table: pa.Table, rows: np.ndarray, ids: Mapping[int, str]) -> pa.Ta
     old = table.column("id").to_pylist()
     new = [ids.get(row, id) for row, id in zip(rows.tolist(), old, strict=True)]
     return table.set_column(table.schema.get_field_index("id"), "id", pa.array(new, pa.large_string()))
-
-
-def _share(column: pa.ChunkedArray, sizes: np.ndarray) -> Iterator[tuple[str, int, int]]:
-    """Each value with its documents and their bytes."""
-    coded = column.combine_chunks().dictionary_encode()
-    places, values = coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
-    counts, held = np.bincount(places), np.bincount(places, weights=sizes)
-    yield from zip(values, counts.tolist(), held.astype(np.int64).tolist(), strict=True)
