@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -134,11 +135,13 @@ def test_a_zygote_that_dies_takes_its_programs_along_and_is_replaced(sandbox: Sa
     assert sandbox.run("result = 1").value == 1
 
 
-def test_a_program_ends_with_the_one_that_wanted_it(namespaces: Sandbox) -> None:
-    """Even if that is killed: nothing may run on unwatched."""
+@pytest.mark.parametrize("keeper_is_late", [False, True])
+def test_a_program_ends_with_the_one_that_wanted_it(namespaces: Sandbox, keeper_is_late: bool) -> None:
+    """Even if that is killed, and even if the keeper dies before it could do a thing: nothing may run on unwatched."""
     code = (
         "import os, time\nfrom orionlm.tasks.sandbox import Sandbox\ns = Sandbox(('namespaces',))\n"
-        "p = s.start()\np.send({'role': 'program', 'name': 'x', 'code': 'while True: pass'})\np._wait()\n"
+        "p = s.start()\np.send({'role': 'program', 'name': 'x', 'code': 'while True: pass'})\n"
+        "while p._to_send: p._wait()\n"
         "print(s._zygote.pid, flush=True)\ntime.sleep(60)"
     )
     with subprocess.Popen(
@@ -148,8 +151,12 @@ def test_a_program_ends_with_the_one_that_wanted_it(namespaces: Sandbox) -> None
         zygote = int(process.stdout.readline())
         line = Path(f"/proc/{zygote}/cmdline").read_bytes()
         assert line
+        if keeper_is_late:
+            time.sleep(1)  # for the program to be in its loop
+            [keeper] = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
+            os.kill(int(keeper), signal.SIGSTOP)
         process.kill()
-    for _ in range(200):
+    for _ in range(500):
         left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if read(path) == line]
         if not left:
             return

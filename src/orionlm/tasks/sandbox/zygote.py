@@ -53,6 +53,7 @@ def main(descriptor: int, kind: str, folder: str) -> None:
     os.environ.clear()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers leave no zombies
     gc.freeze()
+    zygote = os.getpid()
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, 4096, 4)
         if not request:
@@ -64,6 +65,9 @@ def main(descriptor: int, kind: str, folder: str) -> None:
         if pid == 0:
             channel.detach()
             os.close(descriptor)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != zygote:
+                os._exit(1)
             _keep(isolation, Limits(**json.loads(request)), *descriptors)
             os._exit(0)
         for each in descriptors:
@@ -71,7 +75,6 @@ def main(descriptor: int, kind: str, folder: str) -> None:
 
 
 def _keep(isolation: Isolation, limits: Limits, report: int, source: int, sink: int, output: int) -> None:
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         isolation.keep(limits)
@@ -79,11 +82,16 @@ def _keep(isolation: Isolation, limits: Limits, report: int, source: int, sink: 
         os.write(report, json.dumps({"failed": f"{error}"}).encode())
         return
     listen, ready = os.pipe()
+    keeper = os.pidfd_open(os.getpid())  # process 1 of a new space cannot ask for its parent's number
     pid = os.fork()
     if pid == 0:
+        # A keeper that is killed, as all are with their zygote, cannot kill what it keeps.
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if select.select([keeper], [], [], 0)[0]:
+            os._exit(1)
         _become(isolation, limits, source, sink, output, ready)
         os._exit(0)
-    for each in (source, sink, output, ready):
+    for each in (source, sink, output, ready, keeper):
         os.close(each)
     process = os.pidfd_open(pid)
     poll = select.poll()
