@@ -140,7 +140,7 @@ def test_a_program_ends_with_the_one_that_wanted_it(namespaces: Sandbox, keeper_
     """Even if that is killed, and even if the keeper dies before it could do a thing: nothing may run on unwatched."""
     code = (
         "import os, time\nfrom orionlm.tasks.sandbox import Sandbox\ns = Sandbox(('namespaces',))\n"
-        "p = s.start()\np.send({'role': 'program', 'name': 'x', 'code': 'while True: pass'})\n"
+        "p = s.start()\np.send({'role': 'program', 'name': 'x', 'code': 'import time; time.sleep(99)'})\n"
         "while p._to_send: p._wait()\n"
         "print(s._zygote.pid, flush=True)\ntime.sleep(60)"
     )
