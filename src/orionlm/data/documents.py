@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ROW_GROUP_BYTES = 1 << 22
 ROW_GROUP_ROWS = 1 << 16
 SHARD_BYTES = 1 << 28
+SYNTHETIC = "synthetic: "  # how the source of text begins that a model wrote
 UNIQUE = {"text", "id", "digest", "bytes", "kept", "copy_of"}  # columns that a dictionary would not make smaller
 
 

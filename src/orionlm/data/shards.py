@@ -51,18 +51,25 @@ class Settings(BaseModel):
     shard_bytes: int = Field(default=1 << 26, gt=0)
 
 
+SETTINGS = Settings()
+
+
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Tokenises both splits of `corpus` with `tokenizer`; writes the shards and `tokens.json`."""
-    corpus = inputs["corpus"]
     tokenizer = inputs["tokenizer"].file("tokenizer.json").read_text(encoding="utf-8")
+    tokenise(inputs["corpus"].path, tokenizer, out, context, settings)
+
+
+def tokenise(corpus: Path, tokenizer: str, out: Path, context: Context, settings: Settings = SETTINGS) -> None:
+    """As the stage, for a corpus and a tokenizer wherever they are from."""
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     jobs: dict[str, Job] = {}
     size = 0
     for split in SPLITS:
-        files = shard_files(corpus.path, split)
+        files = shard_files(corpus, split)
         if not files:
-            raise UserError(f"{corpus.path}: no {split}-00000.parquet here; make the corpus again")
+            raise UserError(f"{corpus}: no {split}-00000.parquet here; make the corpus again")
         plan, text = shard_plan(files, settings.shard_bytes)
         size += text
         jobs |= {f"{split}-{index:05d}": (row_groups, tokenizer) for index, row_groups in enumerate(plan)}

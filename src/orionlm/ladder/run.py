@@ -56,24 +56,24 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         raise UserError("mixture: the forecast's ladder was not trained on this mixture; give both the same, or none")
     if mixture:
         trajectory.check(mixture)
-    windows = validation(tokens_artifact, trajectory.settings.context, settings.validation_tokens)
+    windows = validation(tokens_artifact.path, trajectory.settings.context, settings.validation_tokens)
     execution = choose(context, trajectory.shape, trajectory.flops)
     with context.progress.task(context.stage, total=trajectory.flops) as task:
         trainer, points, curve = train(
             trajectory, tokens, out / "work", context, execution, lambda t: measure(t, windows, context), task, mixture
         )
-    save_beside_tokenizer(out, trainer, tokens_artifact, tokens.eot)
+    save_beside_tokenizer(out, trainer, tokens_artifact.path, tokens.eot)
     write_text(out / "metrics.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve))
     write_json(out / "result.json", {"steps": trajectory.branches[0], "lever": settings.lever} | points[0])
 
 
-def save_beside_tokenizer(folder: Path, trainer: Trainer, tokens: Artifact, eot: int) -> None:
+def save_beside_tokenizer(folder: Path, trainer: Trainer, tokens: Path, eot: int) -> None:
     """The model as a checkpoint that can be loaded, evaluated and served by itself."""
     from orionlm.model import checkpoint
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.save(folder, trainer.masters, trainer.shape, eot)
-    write_text(folder / checkpoint.TOKENIZER, tokens.file("tokenizer.json").read_text(encoding="utf-8"))
+    write_text(folder / checkpoint.TOKENIZER, (tokens / "tokenizer.json").read_text(encoding="utf-8"))
 
 
 def plan_run(settings: Settings, vocabulary: int, seed: int, forecast: dict[str, Any] | None) -> Trajectory:
@@ -94,12 +94,12 @@ def plan_run(settings: Settings, vocabulary: int, seed: int, forecast: dict[str,
     return Trajectory(f"d{settings.width}", shape, training, (steps,), seed)
 
 
-def validation(tokens: Artifact, context_length: int, most: int) -> Evaluation:
+def validation(tokens: Path, context_length: int, most: int) -> Evaluation:
     """The windows that every run is measured on."""
     from orionlm.data.loader import validation_windows
     from orionlm.data.shards import TokenSet
 
-    return validation_windows(TokenSet.open(tokens.path, "validation"), context_length, most, VALIDATION_SEED)
+    return validation_windows(TokenSet.open(tokens, "validation"), context_length, most, VALIDATION_SEED)
 
 
 def measure(trainer: Trainer, windows: Evaluation, context: Context) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""Trains a ladder's rungs side by side, one core each: on small models two cores do more apart than together."""
+"""Trains several runs side by side, one core each: on small models two cores do more apart than together."""
 
 from __future__ import annotations
 
 import os
 import queue
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orionlm.artifact import open_artifact
 from orionlm.ladder.run import measure, save_beside_tokenizer, validation
 from orionlm.processes import pool
 from orionlm.progress import Progress
@@ -27,9 +27,42 @@ POLL_SECONDS = 0.5
 Trained = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
+class Wanted(NamedTuple):
+    """A run, the directory of its tokens, and how their domains are mixed. Runs of one call have names of their own."""
+
+    trajectory: Trajectory
+    tokens: Path
+    mixture: Mixture | None = None
+
+
+def train_side_by_side(
+    wanted: Sequence[Wanted], out: Path, context: Context, validation_tokens: int, *, keep_models: bool = False
+) -> list[Trained]:
+    """(points, losses along the way) of each run, in order. What is killed goes on from `out`/work; finished models
+    are kept in `out`/models as NAME-BRANCH."""
+    from orionlm.recipe.context import cores
+    from orionlm.train.execution import choose
+
+    largest = max((one.trajectory for one in wanted), key=lambda run: run.shape.parameters)
+    execution, workers = choose(context, largest.shape, max(one.trajectory.flops for one in wanted)), 1
+    if execution.device == "cpu":
+        available = int(context.choose("threads", cores))
+        workers = min(available, len(wanted))
+        each = max(1, available // workers)
+        execution = replace(execution, threads=each, peak=execution.peak / execution.threads * each)
+    # A worker has its share of the machine, and pays that share of its price.
+    price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
+    jobs = [
+        Job(run, tokens, out / "work" / run.name, out / "models" if keep_models else None, validation_tokens,
+            execution, context.stage, context.run_dir, price, context.price_source, mixture)
+        for run, tokens, mixture in wanted
+    ]  # fmt: skip
+    return _train_all(jobs, context, workers)
+
+
 @dataclass(frozen=True)
 class Job:
-    """One rung and where it works: all that a worker needs, and that can be sent to one. Finished models are kept in
+    """One run and where it works: all that a worker needs, and that can be sent to one. Finished models are kept in
     `models`, one folder a branch in their order, unless it is None."""
 
     rung: Trajectory
@@ -45,8 +78,7 @@ class Job:
     mixture: Mixture | None
 
 
-def train_rungs(jobs: list[Job], context: Context, workers: int) -> list[Trained]:
-    """(points, losses along the way) of each job, in order, whichever ends first."""
+def _train_all(jobs: list[Job], context: Context, workers: int) -> list[Trained]:
     flops_of = {job.rung.name: job.rung.flops for job in jobs}
     said = get_context("spawn").Queue()
     done: dict[str, tuple[float, str]] = {}
@@ -104,13 +136,12 @@ def _train(job: Job) -> Trained:
         job.stage, job.rung.seed, job.run_dir, Progress(quiet=True), job.dollars_per_hour, job.price_source
     )
     tokens = TokenSet.open(job.tokens, "train")
-    artifact = open_artifact(job.tokens, verify=False)
-    windows = validation(artifact, job.rung.settings.context, job.validation_tokens)
+    windows = validation(job.tokens, job.rung.settings.context, job.validation_tokens)
 
     def keep_and_measure(trainer: Trainer) -> dict[str, Any]:
         if job.models is not None:
             folder = job.models / f"{job.rung.name}-{job.rung.branches.index(trainer.step)}"
-            save_beside_tokenizer(folder, trainer, artifact, tokens.eot)
+            save_beside_tokenizer(folder, trainer, job.tokens, tokens.eot)
         return measure(trainer, windows, context)
 
     relay: Any = _Relay(job.rung.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +22,14 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     from orionlm.data.mixing.mixture import of_tokens
     from orionlm.data.shards import TokenSet
     from orionlm.gain.runs import RunTable, write_runs
-    from orionlm.ladder.side_by_side import Job, train_rungs
-    from orionlm.train.execution import choose
+    from orionlm.ladder.side_by_side import Wanted, train_side_by_side
 
     tokens = TokenSet.open(inputs["tokens"].path, "train")
     rungs = design(settings, tokens.vocabulary, context.seed)
     mixture = of_tokens(inputs["mixture"], inputs["tokens"]) if "mixture" in inputs else None
     check_text(rungs, len(tokens), mixture)
-    execution, workers = choose(context, rungs[-1].shape, max(rung.flops for rung in rungs)), 1
-    if execution.device == "cpu":
-        available = int(context.choose("threads", cores))
-        workers = min(available, len(rungs))
-        each = max(1, available // workers)
-        execution = replace(execution, threads=each, peak=execution.peak / execution.threads * each)
-    # A worker has its share of the machine, and pays that share of its price.
-    price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
-    jobs = [
-        Job(rung, inputs["tokens"].path, out / "work" / rung.name, out / "models" if settings.keep_models else None,
-            settings.validation_tokens, execution, context.stage, context.run_dir, price, context.price_source, mixture)
-        for rung in rungs
-    ]  # fmt: skip
-    trained = train_rungs(jobs, context, workers)
+    wanted = [Wanted(rung, inputs["tokens"].path, mixture) for rung in rungs]
+    trained = train_side_by_side(wanted, out, context, settings.validation_tokens, keep_models=settings.keep_models)
     validation = TokenSet.open(inputs["tokens"].path, "validation").digest[:12]
     rows: list[dict[str, Any]] = []
     for rung, (points, _) in zip(rungs, trained, strict=True):

@@ -228,3 +228,23 @@ def test_weights_that_sum_past_all_numbers_are_a_line() -> None:
 def test_the_mend_for_weights_of_nothing_can_be_pasted() -> None:
     with pytest.raises(UserError, match=r'\{ "a/b c" = 1\.0 \}'):
         mix(Settings(weights={"a/b c": 0.0}), {"a/b c": domain(1_000)})
+
+
+def test_text_that_models_wrote_may_not_be_most_of_what_is_read():
+    def domain(tokens, source):
+        sources = {source: {"documents": 1, "bytes": tokens, "tokens": tokens}}
+        return {
+            "documents": 1,
+            "bytes": tokens,
+            "tokens": tokens,
+            "licences": {"MIT": {"bytes": tokens, "sources": sources}},
+        }
+
+    domains = {"code": domain(10_000, "numpy"), "synthetic": domain(10_000, "synthetic: rephrase/faq")}
+    with pytest.raises(
+        UserError, match=r"real_share = 0.5: by these weights 30.\d% of what is read was written by people"
+    ):
+        mix(Settings(weights={"code": 0.3, "synthetic": 0.7}), domains)
+    page = mix(Settings(weights={"code": 0.3, "synthetic": 0.7}, real_share=0.25), domains)
+    assert page["real_share"] == pytest.approx(0.3, abs=0.01)
+    assert mix(Settings(weights={"code": 1.0}), domains)["real_share"] == 1.0

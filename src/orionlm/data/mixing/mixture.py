@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
+from orionlm.data.documents import SYNTHETIC
 from orionlm.data.licences.policy import UNKNOWN, Policy, check
 from orionlm.data.mixing.apportion import LARGEST_BLOCK, poured, whole_places
 from orionlm.errors import UserError
@@ -49,7 +50,8 @@ class Anneal(BaseModel):
 
 class Settings(BaseModel):
     """`weights`: domain → share of what is read, by size where none are given; a domain left out is not read.
-    `max_epochs`: domain → cap, in place of the one that follows from `least_worth`. `tokens`: of the longest run."""
+    `max_epochs`: domain → cap, in place of the one that follows from `least_worth`. `tokens`: of the longest run.
+    `real_share`: how much of what is read has to be text that people wrote, at least."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     weights: dict[str, float] = {}
@@ -58,6 +60,7 @@ class Settings(BaseModel):
     anneal: Anneal | None = None
     licences: Policy = Policy()
     tokens: int | None = Field(default=None, gt=0)
+    real_share: float = Field(default=0.5, ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,14 @@ def mix(settings: Settings, available: Mapping[str, Mapping[str, Any]]) -> dict[
         licences = {text: {c: n for c, n in of.items() if c != "sources"} for text, of in account["licences"].items()}
         page["domains"][name] |= {c: account[c] for c in ("documents", "bytes")} | {"licences": licences}
     default = default_cap(settings.least_worth)
+    real = _real_share(page, available)
+    if real < settings.real_share - 1e-9:
+        raise UserError(
+            f"real_share = {settings.real_share:g}: by these weights {real:.1%} of what is read was written by people; "
+            "lower the weights of the synthetic domains, or add real text"
+        )
     page |= {
+        "real_share": real,
         "planned": settings.tokens is not None,
         "r_star": R_STAR,
         "rule": f"a domain is read until its next token is worth {settings.least_worth:g} of a fresh one, "
@@ -181,6 +191,17 @@ def mix(settings: Settings, available: Mapping[str, Mapping[str, Any]]) -> dict[
         "policy": settings.licences.model_dump(mode="json"),
     }
     return page | {"says": _says(page) + says}
+
+
+def _real_share(page: Mapping[str, Any], available: Mapping[str, Mapping[str, Any]]) -> float:
+    """The share of what is read that people wrote, a domain's sources taken by their tokens."""
+    share = 0.0
+    for name, domain in page["domains"].items():
+        licences = available[name]["licences"].values()
+        sources = [row for licence in licences for row in licence.get("sources", {}).items()]
+        written = sum(account["tokens"] for source, account in sources if source.startswith(SYNTHETIC))
+        share += domain["weight"] * (1 - written / domain["unique_tokens"])
+    return share
 
 
 def default_cap(least_worth: float) -> float:
