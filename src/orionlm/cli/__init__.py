@@ -28,6 +28,7 @@ from orionlm.cli import (
     run,
     runs,
     serve,
+    synth,
     wall,
 )
 from orionlm.cli.failures import guarded
@@ -54,6 +55,7 @@ app.command("chat")(chat.chat)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluation.evaluate)
 data.register(app)
+synth.register(app)
 app.command("runs")(runs.runs)
 app.command("gc")(runs.gc)
 app.command("doctor")(doctor.doctor)

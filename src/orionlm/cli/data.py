@@ -119,14 +119,14 @@ def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fiel
     sources += [{"files": text} | facts] if text else []
     corpus = {"kind": "corpus", "sources": sources}
     curated = {"kind": "curate", "inputs": {"corpus": "corpus"}} | steps
-    return f'name = "curation"\nstage = {_toml({"corpus": corpus, "curated": curated})}\n'
+    return f'name = "curation"\nstage = {toml({"corpus": corpus, "curated": curated})}\n'
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(held)}" for name, held in value.items()) + " }"
+        return "{ " + ", ".join(f"{json.dumps(name)} = {toml(held)}" for name, held in value.items()) + " }"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -148,7 +148,7 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
         Derived("steps", trajectory.branches[0], "", "tokens / (context · batch_size), rounded up"),
         Derived("FLOPs", trajectory.flops, "FLOP", "steps · context · batch_size · FLOPs per token"),
     ]
-    return Estimate(numbers, trajectory.flops, seconds_for(context, [(shape, trajectory.flops)]), {})
+    return Estimate(numbers, trajectory.flops, seconds_for(context, [(shape, trajectory.flops)]), {"shape": shape})
 
 
 def shape_numbers(name: str, shape: Shape) -> list[Derived]:

@@ -21,20 +21,31 @@ class Kind:
         return importlib.import_module(self.module)
 
 
-CORPUS = ("corpus", "curate")  # a curated corpus is a corpus
+CORPUS = ("corpus", "curate", "subset", "augment")  # all of them are corpora
 TOKENS, LADDER, RUN = ("tokens",), ("ladder",), ("train",)
+TOKENIZER, WRITTEN, ALIGNED = ("tokenizer",), ("generate",), ("align",)
 FORECAST, MIXTURE = ("forecast",), ("mixture",)
 
 KINDS: dict[str, Kind] = {
     "corpus": Kind("orionlm.data.corpus"),
     "curate": Kind("orionlm.data.curation.curate", {"corpus": CORPUS}),
+    "subset": Kind("orionlm.data.subset", {"corpus": CORPUS}),
+    "generate": Kind("orionlm.synth.generate", {"corpus": CORPUS}, optional={"run": RUN}),
+    "align": Kind("orionlm.synth.gate.align", {"rows": WRITTEN, "corpus": CORPUS}),
+    "augment": Kind("orionlm.synth.augment", {"corpus": CORPUS, "rows": ALIGNED}),
     "tokenizer": Kind("orionlm.data.tokenizer", {"corpus": CORPUS}),
-    "tokens": Kind("orionlm.data.shards", {"corpus": CORPUS, "tokenizer": ("tokenizer",)}),
+    "tokens": Kind("orionlm.data.shards", {"corpus": CORPUS, "tokenizer": TOKENIZER}),
     "mixture": Kind("orionlm.data.mixing.mixture", {"tokens": TOKENS}),
     "ladder": Kind("orionlm.ladder.stage", {"tokens": TOKENS}, optional={"mixture": MIXTURE}),
     "forecast": Kind("orionlm.ladder.forecast", {"ladder": LADDER, "tokens": TOKENS}),
     "train": Kind("orionlm.ladder.run", {"tokens": TOKENS}, optional={"forecast": FORECAST, "mixture": MIXTURE}),
     "gain": Kind("orionlm.gain.stage", {"baseline": LADDER, "lever": LADDER}),
+    "students": Kind(
+        "orionlm.synth.students",
+        {"corpus": CORPUS, "rows": WRITTEN, "tokenizer": TOKENIZER},
+        optional={"aligned": ALIGNED, "ladder": LADDER, "run": RUN},
+    ),
+    "drill": Kind("orionlm.synth.drill", {"corpus": CORPUS, "tokenizer": TOKENIZER}),
     "eval": Kind("orionlm.evals.stage", {"corpus": CORPUS}, optional={"ladder": LADDER, "run": RUN}),
     "outcome": Kind("orionlm.ladder.outcome", {"forecast": FORECAST, "run": RUN}),
 }

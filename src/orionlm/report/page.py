@@ -13,6 +13,7 @@ from orionlm.report import numbers
 from orionlm.report.levers import lever_views
 from orionlm.report.reading import Run, Stage, Study, Trial, read_run
 from orionlm.report.summary import models, outlook, spent
+from orionlm.report.synthetic import sections
 from orionlm.report.tasks import task_views
 
 Z90 = 1.645
@@ -48,6 +49,7 @@ def render(run: Run) -> str:
         ahead=[stage for stage in run.stages if stage.state != "done"],
         studies=[study_view(study, i, run) for i, study in enumerate(run.studies)],
         levers=lever_views(run),
+        synthetic=sections(run),
         tasks=task_views(run),
         models=[model_view(stage, results[stage.name]) for stage in run.of_kind("train") if stage.name in results],
         samples=[

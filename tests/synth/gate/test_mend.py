@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orionlm.artifact import Artifact
+from orionlm.data.documents import Document, TableFile, schema
+from orionlm.recipe.context import Context
+from orionlm.synth.gate.align import Settings, derive, run
+from orionlm.synth.gate.mend import mend
+from orionlm.synth.rows import Row, read_rows, row_files, write_rows
+
+
+def rows(texts) -> list[Row]:
+    return [Row(text, "planted") for text in texts]
+
+
+def test_bad_rows_among_good_ones_go_each_with_its_reason_and_what_is_left_is_admitted(texts):
+    real, held = texts[:500], texts[500:]
+    bad = real[:220] + [text + "<|im_end|>" for text in held[:40]] + [held[50] + "." * n for n in range(20)]
+    found = mend(real, rows(held[40:] + bad))
+    assert found.before.verdict == "rejected"
+    assert found.after.verdict == "admitted", found.after.says()
+    why = {row.text: row.error for row in found.dropped}
+    assert sum(why.get(text, "") == "gate: copies genuine text" for text in bad[:220]) >= 200
+    assert sum(why.get(text, "") == "gate: markup residue" for text in bad[220:260]) == 40
+    assert len(found.rows) + len(found.dropped) == 360 + 280
+    assert sum(step.before - step.after for step in found.steps) == len(found.dropped)
+
+
+def test_what_is_judged_last_was_not_used_to_mend(texts):
+    found = mend(texts[:450], rows(texts[450:] + texts[:200]))
+    assert found.before.n_real == 450 and found.after.n_real == 300
+
+
+def test_what_cannot_be_saved_is_rejected(texts, elsewhere):
+    found = mend(texts[:300], rows(elsewhere))
+    assert found.after.verdict == "rejected"
+    assert "topic drift" in found.after.faults or "topic drift" in found.before.faults
+
+
+def test_copies_alone_leave_nothing_that_could_be_admitted(texts):
+    found = mend(texts[:300], rows(texts[:300]))
+    assert found.after.verdict == "rejected" and found.after.faults[0] == "copying of seeds"
+
+
+def test_too_many_long_rows_are_drawn_to_the_lengths_of_the_real_text(texts):
+    rng = np.random.default_rng(0)
+    real, held = texts[:300], texts[300:600]
+    size = np.array([len(text) for text in held])
+    long = [held[n] for n in rng.choice(300, 300, p=size**2 / (size**2).sum())]
+    found = mend(real, rows(held + [text + " It is so." for text in long]))
+    assert any(step.name == "lengths as in real text" and step.after < step.before for step in found.steps) or (
+        found.before.verdict == "admitted"
+    )
+
+
+def test_rows_that_came_with_an_error_stay_out_with_their_own_reason(texts):
+    found = mend(texts[:300], [*rows(texts[300:]), Row("", "m"), Row("x", "m", error="refused")])
+    assert {row.error for row in found.dropped} >= {"refused", "gate: no text"}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, texts: list[str]) -> dict[str, Artifact]:
+    import pyarrow as pa
+
+    corpus, written = tmp_path / "corpus", tmp_path / "written"
+    corpus.mkdir()
+    for split, own in (("train", texts[:450]), ("validation", texts[860:])):
+        with TableFile(corpus / f"{split}-00000.parquet", schema()) as file:
+            documents = [Document(text, "s", str(n), f"{split}-{n}") for n, text in enumerate(own)]
+            columns = [pa.array(column, pa.large_string()) for column in zip(*documents, strict=True)]
+            file.add(pa.Table.from_arrays(columns, schema=schema()), np.array([len(text) for text in own]))
+    write_rows(written, rows(texts[450:860] + texts[:220]))
+    return {"corpus": Artifact(corpus, "corpus", {}, ""), "rows": Artifact(written, "generate", {}, "")}
+
+
+def context(tmp_path: Path) -> Context:
+    return Context("aligned", 3, tmp_path)
+
+
+def test_the_stage_writes_what_stays_what_goes_and_why_and_the_same_bytes_again(tmp_path, inputs):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        run(Settings(), inputs, tmp_path / name, context(tmp_path))
+    a, b = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab")
+    assert a == b and set(a) == {"rows-00000.parquet", "dropped-00000.parquet", "gate.json"}
+    page = json.loads(a["gate.json"])
+    assert page["verdict"] == "admitted" and page["before"]["faults"][0] == "copying of seeds"
+    kept, gone = (list(read_rows(row_files(tmp_path / "a", name))) for name in ("rows", "dropped"))
+    assert (len(kept), len(gone)) == (page["kept"], page["dropped"]) and len(kept) + len(gone) == 630
+    assert all(row.error for row in gone) and not any(row.error for row in kept)
+    assert page["reasons"]["gate: copies genuine text"] >= 200
+
+
+def test_the_stage_is_in_the_ledger_as_verification(tmp_path, inputs):
+    from orionlm.ledger import Ledger
+
+    (tmp_path / "out").mkdir()
+    run(Settings(mend=False), inputs, tmp_path / "out", context(tmp_path))
+    assert [entry.purpose for entry in Ledger(tmp_path / "ledger.jsonl").entries()] == ["verify"]
+    assert json.loads((tmp_path / "out" / "gate.json").read_text())["verdict"] == "rejected"
+
+
+def test_pieces_of_a_text_are_held_against_pieces(tmp_path, inputs, texts):
+    pieces = [line for text in texts[450:860] for line in (text[:300].rpartition("\n")[0],) if len(line) > 80]
+    write_rows(tmp_path / "pieces", rows(pieces))
+    given = inputs | {"rows": Artifact(tmp_path / "pieces", "generate", {}, "")}
+    found = {}
+    for excerpts in (True, False):
+        out = tmp_path / str(excerpts)
+        out.mkdir()
+        run(Settings(excerpts=excerpts, mend=False), given, out, context(tmp_path))
+        found[excerpts] = json.loads((out / "gate.json").read_text())["faults"]
+    assert "length shift" in found[False] and "length shift" not in found[True]
+
+
+def test_a_dry_run_says_how_much_is_compared(tmp_path):
+    assert derive(Settings(texts=700), {}, context(tmp_path)).numbers[0].value == 700

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from orionlm.synth.drill import compression, judged
+
+
+def generations(replaced, guarded, seeds=2, noise=0.005):
+    rng = np.random.default_rng(0)
+    return [
+        {
+            f"{arm}-{seed}": {"bits_per_byte": 2 + rise * generation + noise * rng.standard_normal()}
+            for arm, rise in (("replaced", replaced), ("guarded", guarded))
+            for seed in range(seeds)
+        }
+        for generation in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("replaced", "guarded", "expected"),
+    [(0.2, 0.0, ("collapse", "no collapse")), (0.2, 0.2, ("collapse", "collapse")), (0.0, -0.1, ("no collapse",) * 2)],
+)
+def test_a_rise_past_the_harm_is_a_collapse_and_none_is_none(replaced, guarded, expected):
+    found = judged(generations(replaced, guarded), harm=0.05)["arms"]
+    assert (found["replaced"]["verdict"], found["guarded"]["verdict"]) == expected
+
+
+def test_one_seed_or_much_noise_cannot_tell():
+    assert judged(generations(0.2, 0.0, seeds=1), 0.05)["arms"]["replaced"]["verdict"] == "cannot tell"
+    assert judged(generations(0.02, 0.02, noise=0.1), 0.05)["arms"]["guarded"]["verdict"] == "cannot tell"
+
+
+def test_text_that_repeats_compresses_more():
+    assert compression(["the same words"] * 50) > 3 * compression([f"{n * 7919 % 1000} words" for n in range(50)])
+    assert np.isnan(compression([]))
