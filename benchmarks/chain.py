@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--model", help="which of the server's models, where it has several")
     parser.add_argument("--terms", default="unknown", choices=("allowed", "unknown"), help="of its owner, on training")
-    parser.add_argument("--methods", nargs="+", default=["rephrase", "problems", "chain"])
+    parser.add_argument("--methods", nargs="+", default=["rephrase", "problems", "chain", "judge"])
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--temperature", type=float, default=0.7)

@@ -230,6 +230,22 @@ def test_what_can_be_saved_is_saved_into_a_folder_that_can_be_looked_at_and_card
         say("card", kept)
 
 
+def test_pieces_of_a_text_are_known_as_that_text_s_and_their_length_says_nothing(texts, monkeypatch):
+    seen = {}
+
+    def hold(real, rows, settings, **more):
+        seen.update(real=real, settings=settings, **more)
+        raise UserError("enough seen")
+
+    monkeypatch.setattr("orionlm.synth.gate.gate.gate", hold)
+    whole = [json.loads(line)["text"] for line in (texts / "real.jsonl").read_text().splitlines()]
+    pieces = "".join(json.dumps({"text": text[: len(text) // 4]}) + "\n" for text in whole)
+    (texts / "pieces.jsonl").write_text(pieces)
+    with pytest.raises(UserError, match="enough seen"):
+        say("gate", texts / "real.jsonl", texts / "pieces.jsonl", "--excerpts", "-q")
+    assert len(seen["real"]) == len(seen["groups"]) > len(set(seen["groups"])) and seen["settings"].pieces
+
+
 def test_text_that_models_are_measured_on_is_found(texts):
     like = texts / "like.jsonl"
     told = json.loads(say("gate", texts / "real.jsonl", like, "--held-out", like, "--json", "-q", code=3))

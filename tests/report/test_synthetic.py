@@ -77,7 +77,10 @@ def test_the_students_stand_in_the_order_of_their_real_text_with_differences_and
     assert view["notes"] == [
         "few: the gate said rejected: length shift, templates; no student read it as admitted text"
     ]
+    assert "ungated, gross: pays at every amount tried, 30,000 to 300,000 real tokens" in view["pays"]
+    assert not any("teacher" in line for line in view["pays"])  # what that costs nobody knows
     said = read(sections(study()))
+    assert "With how much real text it stops paying" in said
     assert "Is synthetic text worth its tokens?" in said and "saw text which its students lack" in said
 
 

@@ -34,3 +34,13 @@ def test_too_little_to_go_by_cannot_tell():
     assert "cannot tell" in found((1e4, 4.0))["says"]
     assert "cannot tell" in found((1e4, 1.05), (1e6, 0.95))["says"]
     assert "cannot tell" in crossover([], "admitted", "net")["says"]
+
+
+def test_a_gain_that_is_only_known_to_be_large_says_that_it_pays_there():
+    large = {"value": None, "low": 30.0, "high": None}
+    few = {"unique_tokens": {"real": 1e4}, "gains": {"admitted": {"over_real": {"net": large}}}}
+    assert crossover([few, study(1e6, 2.0)], "admitted", "net")["says"].startswith("pays at every amount tried, 10,000")
+    lost = crossover([few, study(1e6, 0.25)], "admitted", "net")
+    assert lost["says"].startswith("cannot tell where within 10,000") and lost["tokens"] is None
+    between = crossover([few, study(1e5, 4.0), study(1e7, 0.25)], "admitted", "net")
+    assert between["tokens"]["value"] == pytest.approx(1e6, rel=0.02)

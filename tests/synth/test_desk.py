@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from orionlm.errors import UserError
 from orionlm.synth.desk import SAMPLES, Ask, Desk, Reply, Seed, copied, joined
 
 LONG = "The mill by the river was built in 1742 and has ground rye for nine villages ever since, but for two winters."
+ASKED = "Write the text below as questions and answers that a person of twelve understands, one a line, ten in all."
 
 
 class Scripted:
@@ -130,6 +132,11 @@ def test_a_row_has_its_lineage() -> None:
     [
         (Reply("", error="HTTP 400: no"), "no answer: HTTP 400: no"),
         (Reply(" \n"), "empty: the answer is empty"),
+        (Reply(" \u200b\ufeff"), "empty: the answer is empty"),
+        (
+            Reply(f"Sure: {ASKED}", prompt=json.dumps([{"role": "user", "content": ASKED}])),
+            "copy: the answer is its prompt",
+        ),
         (Reply("", thoughts="so much to say"), "empty: the answer is empty: all of it was thoughts"),
         (Reply("half a senten", finish="length"), "cut: the answer was cut at its longest"),
         (Reply(LONG.upper() + "\n"), "copy: the answer is its seed, word for word"),

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orionlm.artifact import Artifact, publish
+from orionlm.data.documents import Document
 from orionlm.errors import UserError
 from orionlm.synth.files import corpus, is_ours, real_texts, rows, sample, written
 from orionlm.synth.rows import Row, write_rows
+from shard_writer import Writer
 
 
 def quiet(line: str) -> None:
@@ -61,9 +63,12 @@ def test_files_without_what_is_asked_for_are_refused_with_what_is_wrong(tmp_path
 def test_a_run_s_corpus_is_found_with_what_it_held_out(tmp_path):
     for split in ("train", "validation"):
         (tmp_path / "artifacts/corpus").mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"text": [split]}), tmp_path / f"artifacts/corpus/{split}-00000.parquet")
+        with Writer(tmp_path / "artifacts/corpus", split) as writer:
+            writer.add(Document(split, "s", "g", f"id of {split}"), len(split))
     found, held_out = real_texts(str(tmp_path), "text", quiet)
-    assert list(found) == ["train"] and [path.name for path in held_out] == ["validation-00000.parquet"]
+    assert list(found) == [("id of train", "train")] and [path.name for path in held_out] == [
+        "validation-00000.parquet"
+    ]
 
 
 def test_where_several_were_made_one_must_be_named_and_where_none_was_it_is_said(tmp_path):

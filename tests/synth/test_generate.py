@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from inference.client.scripted_server import completion, refusal
 from inference.server.tiny import make_checkpoint
 from orionlm.artifact import Artifact
-from orionlm.data.documents import Document
+from orionlm.data.documents import SYNTHETIC, Document
 from orionlm.errors import UserError
 from orionlm.ledger import Ledger
 from orionlm.progress import Progress
@@ -252,7 +252,8 @@ def corpus(folder: Path, number: int = 20) -> Artifact:
     with Writer(folder, "train") as writer:
         for seed in seeds(number):
             writer.add(Document(seed.text, "s", seed.id, seed.id, licence=seed.licence), len(seed.text))
-    return Artifact(folder, "corpus", {}, "")
+    (folder / "corpus.json").write_text("{}")
+    return Artifact(folder, "corpus", {"files": {"corpus.json": ""}}, "")
 
 
 def test_the_stage_writes_rows_and_a_report_and_keeps_what_it_paid_for_outside(tmp_path: Path) -> None:
@@ -305,6 +306,12 @@ def test_seeds_are_drawn_the_same_way_whatever_else_there_is_and_each_is_as_like
     assert few == more[:20] and [seed.id for seed in few] != [str(n) for n in range(20)]
     assert sorted(seed.id for seed in drawn(documents, 1000, 1)) == sorted(each.id for each in documents)
     assert drawn(documents, 20, 2) != few
+
+
+def test_a_seed_that_a_model_wrote_is_as_deep_as_its_corpus_and_one_of_a_person_is_not() -> None:
+    documents = [Document("a", "numpy", "g", "1"), Document("b", f"{SYNTHETIC}rephrase/faq", "g", "2")]
+    assert {seed.id: seed.depth for seed in drawn(documents, 10, 1, depth=3)} == {"1": 0, "2": 3}
+    assert {seed.id: seed.depth for seed in drawn(documents, 10, 1)} == {"1": 0, "2": 1}
 
 
 def test_the_dry_run_says_how_much_is_asked_and_the_most_it_costs(tmp_path: Path) -> None:

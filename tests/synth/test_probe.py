@@ -31,19 +31,23 @@ from orionlm.settings import parse_toml
 from orionlm.shape import Shape
 from orionlm.synth import generate, probe
 from orionlm.synth.probe import Settings
+from orionlm.synth.ranking import standings
+from orionlm.synth.worth import price
 from shard_writer import Writer
 from synth.teaching import Teaching
+from synth.test_worth import ladder, students
 
-WORDS = "water runs under old stone bridges while quiet boats carry grain and salt home to the town".split()
+WORDS = "water runs under old stone bridges while quiet boats carry grain and salt home to the town"
 PRICES = '[[price]]\nmodel = "m"\nprompt = 1.0\ncompletion = 10.0\nsource = "test"\ndate = 2025-01-01\n'
 
 
 def sentences(rng: random.Random, count: int) -> str:
     """A language that can be learned: each word is followed by one of three."""
-    found, place = [], rng.randrange(len(WORDS))
+    words = WORDS.split()
+    found, place = [], rng.randrange(len(words))
     for _ in range(count):
-        found.append(WORDS[place])
-        place = (3 * place + rng.choice((1, 4, 6))) % len(WORDS)
+        found.append(words[place])
+        place = (3 * place + rng.choice((1, 4, 6))) % len(words)
     return " ".join(found) + "."
 
 
@@ -242,7 +246,9 @@ def test_net_of_dollars_a_dear_teacher_falls_behind_a_cheap_one(tmp_path, inputs
     assert page["winners"]["dollars"]["name"] == "good-cheap" and not page["winners"]["dollars"]["tied"]
     # By bits alone nobody is behind, so who has no price goes on.
     assert list(found["stopped"]) == ["good-dear"] and "good-unknown" in found["on"]
-    assert "not known of good-unknown" in page["says"][1] and page["says"][0] == "net per FLOP: not known of any candidate"
+    assert (
+        "not known of good-unknown" in page["says"][1] and page["says"][0] == "net per FLOP: not known of any candidate"
+    )
 
 
 def test_the_winner_can_be_pasted_into_a_recipe(tmp_path, inputs, trained):
@@ -286,7 +292,11 @@ def test_the_dry_run_says_the_most_it_takes(tmp_path, monkeypatch):
     numbers = {number.name: number.value for number in told.numbers}
     training = 3 * 3 * (1 + 2 + 4) * 2e8
     assert numbers["students at most"] == 27 and numbers["training FLOPs at most"] == pytest.approx(training)
-    assert numbers["a: continuation: requests"] == 32 and told.flops > training and told.seconds == pytest.approx(training / 2)
+    assert (
+        numbers["a: continuation: requests"] == 32
+        and told.flops > training
+        and told.seconds == pytest.approx(training / 2)
+    )
 
 
 SCRIPT = """
@@ -338,4 +348,17 @@ def test_trained_students_tell_sense_from_nonsense_and_kills_change_nothing(tmp_
     pages = [(tmp_path / name / "out" / "probe.json").read_bytes() for name in ("whole", "killed")]
     assert pages[0] == pages[1]
     page = json.loads(pages[0])
+    entries = Ledger(tmp_path / "whole" / "ledger.jsonl").entries()
+    trained = sum(one["students"]["flops"] for one in page["spent"].values())
+    assert sum(entry.flops for entry in entries if entry.purpose == "probe") == pytest.approx(trained)
+    assert not any(entry.purpose == "train" for entry in entries)
     assert page["rankings"]["bits"][0]["name"] == "good" and page["left"]["bad"].startswith("stopped in round 1")
+
+
+def test_with_a_baseline_gains_over_real_text_are_those_of_the_students_stage():
+    table, page = price(students(1.2e5, 3e5), 512, "v", 50_000, ladder(), {"writing": 0.0, "teacher": None}, 0)
+    draws = probe._gains(ladder(), table, ["ungated"], 50_000, 0)["ungated"]
+    [line] = standings({}, {"ungated": draws}, {"ungated": 1.25}, 1)
+    told = page["gains"]["ungated"]["over_real"]["gross"]
+    assert told["value"] > 1
+    assert all(line[name] == pytest.approx(told[name] / 1.25) for name in ("value", "low", "high"))

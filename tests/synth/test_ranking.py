@@ -82,7 +82,8 @@ def test_the_best_is_given_up_no_more_often_than_promised(rounds):
 
 def found(number, **values):
     lines = standings(bits(**values), None, dict.fromkeys(values, 1.0), 3)
-    return {"round": number, "candidates": dict.fromkeys(values), "standings": {"flops": lines, "dollars": [], "bits": lines}}  # fmt: skip
+    told = {"flops": lines, "dollars": [], "bits": lines}
+    return {"round": number, "candidates": dict.fromkeys(values), "standings": told}
 
 
 def test_all_rounds_make_one_ranking_in_which_the_later_stands_first():

@@ -1,6 +1,10 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orionlm.errors import UserError
 from orionlm.synth.rows import Row, read_rows, row_files, write_rows
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -38,3 +42,21 @@ def test_the_same_rows_are_the_same_bytes(tmp_path):
         write_rows(tmp_path / name, rows)
     files = [row_files(tmp_path / name)[0].read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("text", None), ("verdicts", "{"), ("scores", "[1]"), ("more", "null"), ("seeds", '{"a": 1}'), ("depth", "deep")],
+)
+def test_rows_that_somebody_else_wrote_are_one_line_and_no_guess(tmp_path, column, value):
+    write_rows(tmp_path, [Row("text", "m")])
+    (file,) = row_files(tmp_path)
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index(column), column, pa.array([value], pa.string())), file)
+    with pytest.raises(
+        UserError, match=f"rows-00000.parquet: not rows as Orion writes them: see its column '{column}'"
+    ):
+        list(read_rows([file]))
+    pq.write_table(table.drop_columns(column), file)
+    with pytest.raises(UserError, match=f"no column '{column}'"):
+        list(read_rows([file]))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orionlm.data.curation.samples import LOOKED_AT
 from orionlm.synth.rows import Row, row_files, write_rows
-from orionlm.synth.viewer import TEXTS, draw, render
+from orionlm.synth.viewer import TEXTS, draw, messages, render
 
 pytest.importorskip("phonenumbers")
 HOSTILE = '</script><img src=x onerror=alert(1)><script>document.title="owned"</script><!-- <b>\u202e\x00& "q"'
@@ -173,3 +173,7 @@ def test_in_a_browser_the_row_named_is_shown_with_its_seed_and_hostile_text_does
     main = shown[shown.index("<main") : shown.index("</main>")]
     assert "written 41" in main and "seed 41" in main and "&lt;img src=x onerror" in main
     assert shown.count("<li") == 50 and "42 of 50" in shown
+
+
+def test_a_prompt_nested_too_deeply_to_be_read_is_shown_as_it_is():
+    assert messages("[" * 5000) == [("", "[" * 5000)]

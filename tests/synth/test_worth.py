@@ -87,3 +87,14 @@ def test_differences_hold_the_truth_as_often_as_they_say():
 def test_single_runs_have_a_difference_and_no_interval():
     found = difference({"real": np.array([2.0]), "ungated": np.array([1.5])}, "ungated")
     assert found == {"value": -0.5, "low": None, "high": None, "n": 1}
+
+
+def test_a_gain_past_what_the_baseline_reaches_is_at_least_as_far_as_that_goes_and_no_further():
+    found = priced(3e5, 1e12)["gains"]
+    over, plain = found["ungated"]["over_real"]["gross"], found["real"]["fresh"]
+    assert over["value"] is None and over["high"] is None
+    assert found["ungated"]["fresh"]["low"] / plain["high"] * 0.99 <= over["low"] <= 200 / plain["low"]
+
+
+def test_where_both_arms_are_past_the_baseline_nothing_is_said_of_their_ratio():
+    assert priced(1e12, 1e12)["gains"]["ungated"]["over_real"]["gross"] is None

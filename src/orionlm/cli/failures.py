@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from orionlm.errors import UserError
+from orionlm.progress import visible
 
 FULL = "no space left on device"
 
@@ -51,7 +52,7 @@ def _failed(error: Exception) -> int:
     code, line = _explain(error)
     if disk_full(error):
         _silence_stdout()
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    print(f"error: {visible(' '.join(line.split()))}", file=sys.stderr)
     return code
 
 

@@ -9,6 +9,7 @@ import typer
 
 from orionlm.cli.synth_gate import gate
 from orionlm.cli.synth_generate import about_method, generate
+from orionlm.cli.synth_probe import probe
 
 app = typer.Typer(rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
@@ -17,6 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 def register(parent: typer.Typer) -> None:
     app.command("generate")(generate)
     app.command("gate")(gate)
+    app.command("probe")(probe)
     parent.add_typer(app, name="synth", help="Write text with models, and hold it against the real before training.")
 
 

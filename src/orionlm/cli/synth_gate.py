@@ -58,7 +58,7 @@ def gate(
     Examples:
       orion synth gate runs/crawl runs/faq --mend runs/faq/kept
       orion synth gate real.jsonl generated.parquet --text-field content --seed-field source --json
-      orion synth gate 'docs/*.md' 'written/*.jsonl' --suite humaneval --given problems=humaneval.jsonl.gz
+      orion synth gate 'docs/*.md' 'written/*.jsonl' --suite stories
     """
     from orionlm.cli.output import print_json
     from orionlm.data.documents import texts
@@ -148,7 +148,7 @@ def _print_gate(told: dict[str, Any]) -> None:
     from orionlm.cli.output import print_table
     from orionlm.progress import visible
 
-    order = {"fails": 0, "cannot tell": 1, "passes": 2, "not measured": 3}
+    order = {"fails": 0, "cannot tell": 1, "passes": 2, "describes": 3, "not measured": 4}
     table = []
     for one in sorted(told["measures"], key=lambda one: order[one["verdict"]]):
         ends = "–" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"

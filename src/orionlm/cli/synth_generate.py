@@ -75,7 +75,7 @@ def generate(
     asked |= {name: value for name, value in (("rows", rows), ("tokens", tokens), ("documents", documents)) if value}
     for name, variants in _asked_methods(method or []).items():
         asked[name] = variants
-    if not set(asked) & set(METHODS):
+    if settings is None and not set(asked) & set(METHODS):
         raise UserError("--method: none is named; `orion synth methods` lists them, such as rephrase/faq")
     if terms not in (None, "allowed", "forbidden", "unknown"):
         raise UserError(f"--terms {terms}: give allowed, forbidden or unknown")

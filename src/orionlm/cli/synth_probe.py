@@ -90,17 +90,16 @@ def probe(
 def _print(told: dict[str, Any]) -> None:
     from orionlm.cli.output import print_table
     from orionlm.progress import visible
+    from orionlm.synth.ranking import RANKINGS
 
-    for ranking, lines in told["rankings"].items():
+    for ranking, words in RANKINGS.items():
         table = [
             [visible(one["name"]), _number(one["value"]), f"{_number(one['low'])} to {_number(one['high'])}",
              f"×{one['times']:.3g}", one["pays"], one["verdict"], str(one["round"]), visible(one["left"])]
-            for one in lines
+            for one in told["rankings"][ranking]
         ]  # fmt: skip
         if table:
-            print_table(
-                [ranking, told["unit"], "90% interval", "price", "pays", "against best", "round", "left"], table
-            )
+            print_table([words, told["unit"], "90% interval", "price", "pays", "against best", "round", "left"], table)
     for name, why in told["left"].items():
         if all(name != one["name"] for lines in told["rankings"].values() for one in lines):
             print(f"{visible(name)}: {visible(why)}")

@@ -102,6 +102,11 @@ def read_documents(paths: Sequence[Path]) -> Iterator[Document]:
         yield from map(Document, *(columns[name] for name in Document._fields))
 
 
+def genuine(documents: Iterable[Document]) -> Iterator[Document]:
+    """Those that people wrote."""
+    return (document for document in documents if not document.source.startswith(SYNTHETIC))
+
+
 def texts(paths: Sequence[Path]) -> Iterator[str]:
     for table in row_groups(paths, ("text",)):
         yield from table.column(0).to_pylist()

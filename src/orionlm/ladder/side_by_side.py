@@ -54,7 +54,7 @@ def train_side_by_side(
     price = None if context.dollars_per_hour is None else context.dollars_per_hour / workers
     jobs = [
         Job(run, tokens, out / "work" / run.name, out / "models" if keep_models else None, validation_tokens,
-            execution, context.stage, context.run_dir, price, context.price_source, mixture)
+            execution, context.stage, context.training, context.run_dir, price, context.price_source, mixture)
         for run, tokens, mixture in wanted
     ]  # fmt: skip
     return _train_all(jobs, context, workers)
@@ -72,6 +72,7 @@ class Job:
     validation_tokens: int
     execution: Execution
     stage: str
+    training: str
     run_dir: Path
     dollars_per_hour: float | None
     price_source: str
@@ -133,8 +134,9 @@ def _train(job: Job) -> Trained:
     from orionlm.train.trajectory import train
 
     context = Context(
-        job.stage, job.rung.seed, job.run_dir, Progress(quiet=True), job.dollars_per_hour, job.price_source
-    )
+        job.stage, job.rung.seed, job.run_dir, Progress(quiet=True), job.dollars_per_hour, job.price_source,
+        training=job.training,
+    )  # fmt: skip
     tokens = TokenSet.open(job.tokens, "train")
     windows = validation(job.tokens, job.rung.settings.context, job.validation_tokens)
 

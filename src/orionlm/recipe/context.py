@@ -21,7 +21,8 @@ LEDGER = "ledger.jsonl"
 
 @dataclass(frozen=True)
 class Context:
-    """A stage's surroundings; `pinned` holds the choices the recipe makes, a `rehearsal` (dry run) leaves no trace."""
+    """A stage's surroundings; `pinned` holds the choices the recipe makes, a `rehearsal` (dry run) leaves no trace.
+    `training`: what the ledger says its training is for."""
 
     stage: str
     seed: int
@@ -31,6 +32,7 @@ class Context:
     price_source: str = ""
     pinned: Mapping[str, Any] = field(default_factory=dict)
     rehearsal: bool = False
+    training: str = "train"
 
     def record(self, purpose: str, **spent: Any) -> None:
         """Write one entry to the run's ledger; `seconds` are priced by the recipe unless `dollars` is given."""

@@ -21,7 +21,7 @@ class Kind:
         return importlib.import_module(self.module)
 
 
-CORPUS = ("corpus", "curate", "subset", "augment")  # all of them are corpora
+CORPUS = ("corpus", "curate", "subset", "augment", "examples")  # all of them are corpora
 TOKENS, LADDER, RUN = ("tokens",), ("ladder",), ("train",)
 TOKENIZER, WRITTEN, ALIGNED = ("tokenizer",), ("generate",), ("align",)
 FORECAST, MIXTURE = ("forecast",), ("mixture",)
@@ -44,6 +44,13 @@ KINDS: dict[str, Kind] = {
         "orionlm.synth.students",
         {"corpus": CORPUS, "rows": WRITTEN, "tokenizer": TOKENIZER},
         optional={"aligned": ALIGNED, "ladder": LADDER, "run": RUN},
+    ),
+    "examples": Kind("orionlm.synth.examples"),
+    "specialists": Kind(
+        "orionlm.synth.specialists", {"corpus": CORPUS, "augmented": ("augment",), "tokenizer": TOKENIZER}
+    ),
+    "probe": Kind(
+        "orionlm.synth.probe", {"corpus": CORPUS, "tokenizer": TOKENIZER}, optional={"ladder": LADDER, "run": RUN}
     ),
     "drill": Kind("orionlm.synth.drill", {"corpus": CORPUS, "tokenizer": TOKENIZER}),
     "eval": Kind("orionlm.evals.stage", {"corpus": CORPUS}, optional={"ladder": LADDER, "run": RUN}),

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 
 from orionlm.artifact import Artifact, write_json
-from orionlm.data.documents import read_documents, shard_files
+from orionlm.data.documents import genuine, read_documents, shard_files
 from orionlm.data.mixing.mixture import Mixture
 from orionlm.data.subset import write_corpus
 from orionlm.recipe.estimate import Derived, Estimate
@@ -74,10 +74,11 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
             twin = line if line in points else line.replace(REPLACED, GUARDED)
             rows = _written(settings, inputs["corpus"], here, twin, generation, points[twin]["tokens"], context)
             written[line] = rows if line.startswith(REPLACED) else written[line] + rows
+            compressed = compression_ratio([row.text for row in rows]).value
             now[line] = {
                 "bits_per_byte": points[twin]["bits_per_byte"],
                 "standard_error": points[twin]["standard_error"],
-                "compression": compression_ratio([row.text for row in rows]).value,
+                "compression": compressed if math.isfinite(compressed) else None,
             }
         measured.append(now)
     found = judged(measured, settings.harm)
@@ -100,7 +101,7 @@ def _student(
 
     corpus, folder = inputs["corpus"], here / "tokens" / line
     if not (folder / "tokens.json").exists():
-        real = [one._replace(domain=REAL) for one in read_documents(shard_files(corpus.path, "train"))]
+        real = [one._replace(domain=REAL) for one in genuine(read_documents(shard_files(corpus.path, "train")))]
         text = documents(rows, WRITTEN)
         kept = text if generation and line.startswith(REPLACED) else real + text
         (folder / "corpus").mkdir(parents=True, exist_ok=True)
@@ -147,15 +148,16 @@ def _write(
     rng = np.random.default_rng([context.seed, generation])
     wanted = settings.tokens or tokens
     rows: list[Row] = []
-    made = 0
+    made = read = 0
     while made < wanted:
         starts = rng.integers(0, max(1, len(given) - beginning), max(16, (wanted - made) // length + 1))
+        read += len(starts) * beginning
         asked = Sampling(max_tokens=length, temperature=settings.temperature, seed=context.seed + len(rows))
         for [answer] in engine.answers([given[start : start + beginning] for start in starts], asked):
             text = loaded.tokenizer.decode([token for token in answer.tokens if token not in engine.ends])
             rows.append(Row(text, "drill", depth=generation + 1, tokens=len(answer.tokens), seeds=(str(len(rows)),)))
             made += max(1, len(answer.tokens))
-    flops = made * loaded.shape.forward_flops_per_token()
+    flops = (read + made) * loaded.shape.forward_flops_per_token()
     context.record("teacher", flops=flops, tokens=made, seconds=time.perf_counter() - began)
     return [row for row in rows if row.text.strip()]
 
@@ -198,9 +200,11 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
         settings.width, vocabulary=known["tokenizer"]["vocabulary"], context=settings.training.context
     )
     students = settings.seeds * (2 * settings.generations + 1)
-    flops = students * settings.flops * 4 / 3
+    flops = students * settings.flops * 13 / 9
     numbers = [
         Derived("students", students, "", "seeds · (2 · generations + 1)"),
-        Derived("FLOPs", flops, "FLOP", "students · flops · 4/3, for each token that is read is also written once"),
+        Derived(
+            "FLOPs", flops, "FLOP", "students · flops · 13/9: as much is written as read, from beginnings of a quarter"
+        ),
     ]
     return Estimate(numbers, flops, seconds_for(context, [(shape, flops)]) / 2)

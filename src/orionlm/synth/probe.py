@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,7 @@ def _round(probe: _Probe, number: int, due: Sequence[str]) -> dict[str, Any]:
     )
     arms = [run.name.rsplit("-", 1)[0] for run in runs]
     jobs = [Wanted(run, folder, mixtures[arm]) for run, arm in zip(runs, arms, strict=True)]
-    trained = train_side_by_side(jobs, here, context, settings.validation_tokens)
+    trained = train_side_by_side(jobs, here, replace(context, training="probe"), settings.validation_tokens)
     measured: list[dict[str, Any]] = [
         {"arm": arm, "seed": run.seed, "points": points}
         for arm, run, (points, _) in zip(arms, runs, trained, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from orionlm.artifact import json_digest
 from orionlm.data.documents import TableFile, row_groups
+from orionlm.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,10 +123,27 @@ def row_files(folder: Path, name: str = "rows") -> list[Path]:
 
 
 def read_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    """The rows of these files. UserError where one was not written by `write_rows`."""
+    import pyarrow.parquet as pq
+
     names = [each.name for each in fields(Row)]
-    for table in row_groups(paths, names):
-        columns = [table.column(name).to_pylist() for name in names]
-        for values in zip(*columns, strict=True):
-            given = dict(zip(names, values, strict=True))
-            given |= {name: json.loads(given[name]) for name in _JSON}
-            yield Row(**given | {"seeds": tuple(given["seeds"])})
+    for path in paths:
+        if absent := sorted({*names} - {*pq.read_schema(path).names}):
+            raise UserError(f"{path}: not rows as Orion writes them: no column {absent[0]!r}; make them again")
+        for table in row_groups([path], names):
+            columns = [table.column(name).to_pylist() for name in names]
+            for values in zip(*columns, strict=True):
+                yield _row(dict(zip(names, values, strict=True)), path)
+
+
+def _row(given: dict[str, Any], path: Path) -> Row:
+    for name in _JSON:
+        try:
+            given[name] = json.loads(given[name])
+        except (TypeError, ValueError, RecursionError):
+            given[name] = None
+    wanted = {"seeds": list, **dict.fromkeys(("depth", "tokens"), int), **dict.fromkeys(_JSON[1:], dict)}
+    for name, value in given.items():
+        if not isinstance(value, wanted.get(name, str)):
+            raise UserError(f"{path}: not rows as Orion writes them: see its column {name!r}; make them again")
+    return Row(**given | {"seeds": tuple(given["seeds"])})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orionlm.artifact import Artifact, write_json
-from orionlm.data.documents import SYNTHETIC, Document, read_documents, shard_files
+from orionlm.data.documents import SYNTHETIC, Document, genuine, read_documents, shard_files
 from orionlm.data.subset import write_corpus
 from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
@@ -96,7 +96,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
 def write_arms(out: Path, corpus: Artifact, arms: dict[str, list[Row]]) -> None:
     """One corpus with a domain for each arm's text, and the genuine one's held-out side."""
     out.mkdir(parents=True, exist_ok=True)
-    real = [one._replace(domain=REAL) for one in read_documents(shard_files(corpus.path, "train"))]
+    real = [one._replace(domain=REAL) for one in genuine(read_documents(shard_files(corpus.path, "train")))]
     written = [document for name, rows in arms.items() for document in documents(rows, name)]
     for name, rows in arms.items():
         if not rows:

@@ -109,7 +109,7 @@ def messages(prompt: str) -> list[tuple[str, str]]:
         return []
     try:
         found = json.loads(prompt)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [("", prompt)]
     if isinstance(found, str):
         return [("", found)]

@@ -229,7 +229,7 @@ class _Run:
         peak = self.execution.peak
         if self.spent.steps:
             self.context.record(
-                "train",
+                self.context.training,
                 device=self.execution.device,
                 flops=flops,
                 tokens=self.spent.steps * self.trajectory.settings.batch_tokens,

@@ -114,6 +114,22 @@ def test_topics_drawn_from_the_same_shares_are_the_same_and_a_missing_one_is_not
     assert topics.mixture(np.zeros(200, int), np.ones(200, int)).value == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.parametrize("words_of_all", [["ab", "cd", "ef"], ["1", "22"], ["!"], ["same"]])
+def test_texts_without_a_word_that_tells_them_apart_have_no_topics(words_of_all):
+    rng = np.random.default_rng(0)
+    real, rows = ([" ".join(rng.choice(words_of_all, 30)) for _ in range(150)] for _ in range(2))
+    found, flags = topics.measure(Sides(real, [Row(text, "m") for text in rows], 0, ["as real"] * 150))
+    assert [one.verdict for one in found] == ["cannot tell"] and not flags.any()
+    assert found[0].note == "0% of the real texts have a word that tells them apart"
+
+
+def test_one_topic_of_eight_is_seven_eighths_less_and_even_topics_are_none():
+    rng = np.random.default_rng(0)
+    even = rng.integers(0, 8, 400)
+    assert topics.fewer(np.zeros(400, int), even).value == pytest.approx(7 / 8, abs=0.01)
+    assert topics.fewer(rng.integers(0, 8, 400), even).verdict == "passes"
+
+
 def test_near_copies_do_not_chain():
     kernel = np.eye(4)
     for a, b in ((0, 1), (1, 2), (2, 3)):

@@ -85,6 +85,7 @@ def test_held_out_real_text_is_admitted_and_the_verdict_and_its_numbers_do_not_c
     assert found[0].to_json() == found[1].to_json()
 
 
+@pytest.mark.slow
 def test_a_small_dose_is_never_admitted_as_clean_with_a_better_score_than_a_larger_one(texts):
     real, held = texts[:300], texts[300:600]
     scores = []
@@ -95,6 +96,7 @@ def test_a_small_dose_is_never_admitted_as_clean_with_a_better_score_than_a_larg
     assert scores[0] - scores[-1] > 0.3
 
 
+@pytest.mark.slow
 def test_a_faithful_rephrase_into_a_declared_format_is_admitted_and_undeclared_it_is_not(texts):
     def faq(text: str) -> str:
         said = [" ".join(part.split()) for part in re.split(r"(?<=[.:])\s+|\n\n+", text) if part.split()]
@@ -126,7 +128,7 @@ def test_empty_rows_and_rows_with_an_error_do_not_count(texts):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "text", ["a", " " * 60_000, "?\n" * 30_000, "\x00\x01", "￿" * 300, "é" * 5000, "()" * 3000, "\ud800 alone"]
+    "text", ["a", " " * 60_000 + "x", "?\n" * 30_000, "\x00\x01", "￿" * 300, "é" * 5000, "()" * 3000, "\ud800 alone"]
 )
 def test_rows_of_nothing_but_odd_signs_are_judged_without_an_exception(texts, text):
     assert gate(texts[:120], rows([text] * 120)).verdict == "rejected"

@@ -31,11 +31,13 @@ def test_bad_rows_among_good_ones_go_each_with_its_reason_and_what_is_left_is_ad
     assert sum(step.before - step.after for step in found.steps) == len(found.dropped)
 
 
+@pytest.mark.slow
 def test_what_is_judged_last_was_not_used_to_mend(texts):
     found = mend(texts[:450], rows(texts[450:] + texts[:200]))
     assert found.before.n_real == 450 and found.after.n_real == 300
 
 
+@pytest.mark.slow
 def test_what_cannot_be_saved_is_rejected(texts, elsewhere):
     found = mend(texts[:300], rows(elsewhere))
     assert found.after.verdict == "rejected"
@@ -47,6 +49,7 @@ def test_copies_alone_leave_nothing_that_could_be_admitted(texts):
     assert found.after.verdict == "rejected" and found.after.faults[0] == "copying of seeds"
 
 
+@pytest.mark.slow
 def test_too_many_long_rows_are_drawn_to_the_lengths_of_the_real_text(texts):
     rng = np.random.default_rng(0)
     real, held = texts[:300], texts[300:600]
@@ -58,6 +61,7 @@ def test_too_many_long_rows_are_drawn_to_the_lengths_of_the_real_text(texts):
     )
 
 
+@pytest.mark.slow
 def test_rows_that_came_with_an_error_stay_out_with_their_own_reason(texts):
     found = mend(texts[:300], [*rows(texts[300:]), Row("", "m"), Row("x", "m", error="refused")])
     assert {row.error for row in found.dropped} >= {"refused", "gate: no text"}
@@ -82,6 +86,7 @@ def context(tmp_path: Path) -> Context:
     return Context("aligned", 3, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_stage_writes_what_stays_what_goes_and_why_and_the_same_bytes_again(tmp_path, inputs):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -105,6 +110,7 @@ def test_the_stage_is_in_the_ledger_as_verification(tmp_path, inputs):
     assert json.loads((tmp_path / "out" / "gate.json").read_text())["verdict"] == "rejected"
 
 
+@pytest.mark.slow
 def test_pieces_of_a_text_are_held_against_pieces(tmp_path, inputs, texts):
     pieces = [line for text in texts[450:860] for line in (text[:300].rpartition("\n")[0],) if len(line) > 80]
     write_rows(tmp_path / "pieces", rows(pieces))

@@ -144,6 +144,8 @@ def parquet_rows(span: Span, fields: Sequence[str], quarantine: Quarantine) -> I
     with file:
         names, first = file.schema_arrow.names, span.first
         held = [name for name in dict.fromkeys(fields) if name in names]
+        if twice := [name for name in held if names.count(name) > 1]:
+            raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
         for group in range(file.num_row_groups)[span.start : span.stop]:
             rows, given = file.metadata.row_group(group).num_rows, 0
             if fields[0] not in names:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from orionlm.artifact import Artifact, write_json
 from orionlm.data.decontamination.decontaminate import Given
-from orionlm.data.documents import Document, read_documents, shard_files
+from orionlm.data.documents import Document, genuine, read_documents, shard_files
 from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.synth.gate.gate import GateSettings, gate
@@ -55,7 +55,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         raise UserError(f"{inputs['rows'].path}: no rows-00000.parquet here; make the rows again")
     rng = np.random.default_rng([context.seed, 30])
     rows, spare = _sample(list(read_rows(files)), settings.texts, rng)
-    documents = list(read_documents(shard_files(inputs["corpus"].path, "train")))
+    documents = list(genuine(read_documents(shard_files(inputs["corpus"].path, "train"))))
     ids, real = _real(documents, rows, settings, rng)
     held_out = [one.text for one in read_documents(shard_files(inputs["corpus"].path, "validation"))]
     named = [entry if isinstance(entry, Given) else Given(suite=entry) for entry in settings.suites]
@@ -83,11 +83,13 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
 
 
 def _sample(rows: list[Row], most: int, rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
-    """Rows that are compared, and what is left of them where there are more."""
-    if len(rows) <= most:
+    """Rows that are compared, all that were rejected before among them, and what is left of the others."""
+    usable = np.flatnonzero([not row.error and bool(row.text.strip()) for row in rows])
+    if len(usable) <= most:
         return rows, []
-    chosen = np.zeros(len(rows), bool)
-    chosen[rng.choice(len(rows), most, replace=False)] = True
+    chosen = np.ones(len(rows), bool)
+    chosen[usable] = False
+    chosen[rng.choice(usable, most, replace=False)] = True
     return [r for r, c in zip(rows, chosen, strict=True) if c], [r for r, c in zip(rows, chosen, strict=True) if not c]
 
 

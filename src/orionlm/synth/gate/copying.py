@@ -17,7 +17,7 @@ import numpy as np
 
 from orionlm.synth.gate.content import Tokens
 from orionlm.synth.gate.sides import Sides
-from orionlm.synth.gate.verdict import Measure, more_often
+from orionlm.synth.gate.verdict import CERTAIN, Measure, more_often
 
 Array = np.ndarray
 FAULT = "copying of seeds"
@@ -100,14 +100,19 @@ def of_own_seed(rows: Tokens, seeds: Sequence[str], as_real: Array) -> Array:
     return (run >= np.where(as_real, PART, MOSTLY)) | (as_real & (share >= NEAR_SEED))
 
 
-def written(text: str, seed: str) -> str:
-    """What a row says after the beginning that it was given."""
+def written(text: str, seed: str, passage: int = 0) -> str:
+    """What a row says after the beginning that it was given, or the characters of the passage that it follows."""
+    if passage:
+        return text[passage:]
     given = 0 < len(seed) <= BEGINNING and len(text) >= LONGER * len(seed) and text.startswith(seed)
     return text[len(seed) :] if given else text
 
 
 def measure(sides: Sides) -> tuple[list[Measure], Array]:
-    own_words = [written(text, seed) for text, seed in zip(sides.rows, sides.seeds, strict=True)]
+    own_words = [
+        written(text, seed, int(row.more.get("given", 0)))
+        for text, seed, row in zip(sides.rows, sides.seeds, sides.given, strict=True)
+    ]
     real, rows = sides.real_tokens, sides.tokens(own_words)
     long, short = Known(real, RUN), Known(real, SHORT)
     least = np.where(sides.as_real, PART, MOSTLY)
@@ -121,4 +126,4 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         own = np.array([bool(seed) for seed in sides.seeds])
         # A real text has no seed to copy: the share itself counts.
         found.append(more_often("copies of the seed", FAULT, by_seed[own], np.zeros(len(real), bool), SEED_MARGIN))
-    return found, np.where(by_seed, 2.0, by_row * np.maximum(in_runs, of_one))
+    return found, np.where(by_seed, CERTAIN, by_row * np.maximum(in_runs, of_one))

@@ -14,6 +14,7 @@ from orionlm.synth.gate import (
     collapse,
     copying,
     declared,
+    distances,
     endings,
     language,
     leakage,
@@ -109,9 +110,11 @@ def gate(
     held_out: Sequence[str] = (),
     suites: Sequence[Any] = (),
     groups: Sequence[str] = (),
+    describe: bool = True,
 ) -> Report:
     """`suites`: of `tasks.suite`; `held_out`: text that models will be measured on. `groups`: which document each real
-    text is (a piece of), as the rows' `seeds` name them. Rows with an `error` or without text do not count."""
+    text is (a piece of), as the rows' `seeds` name them. `describe`: also say by the field's distances how far the rows
+    are. Rows with an `error` or without text do not count."""
     settings = settings or GateSettings()
     usable = [row for row in rows if row.text.strip() and not row.error]
     formats = declared.formats(settings.format, usable)
@@ -125,6 +128,7 @@ def gate(
             bad[name] = np.asarray(rows_of_it, float)
             usual[name] = max((one.against or 0.0 for one in found), default=0.0)
             measures += found
+        measures += distances.measure(sides) if describe else []
     verdict, faults = overall(measures)
     return Report(verdict, faults, measures, score(measures), len(sides.real), len(sides.rows), bad, usual)
 

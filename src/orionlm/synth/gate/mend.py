@@ -20,7 +20,7 @@ from orionlm.synth.gate.endings import trimmed
 from orionlm.synth.gate.gate import GateSettings, Report, gate
 from orionlm.synth.gate.lengths import lengths
 from orionlm.synth.gate.sides import split
-from orionlm.synth.gate.verdict import FEWEST
+from orionlm.synth.gate.verdict import CERTAIN, FEWEST, ranks_higher
 from orionlm.synth.measures.two_sample import two_sample
 from orionlm.synth.mending.density_ratio import reject
 from orionlm.synth.mending.dsir import Importance, gumbel_top_k
@@ -42,7 +42,7 @@ REASONS = {
     "endings": "cut off",
     "format": "without the declared format",
 }
-ALWAYS = ("leakage", "copying", "residue", "language")
+ALWAYS = ("leakage", "copying", "residue", "language", "collapse")
 WHOLE = ("leakage", "copying")  # looked for in all of the real text
 SMALLEST = 0.1  # of the rows: where less is left, it is another set
 KEPT_BY_WORDS = 0.6  # of the rows, where they are drawn by importance of their words
@@ -123,15 +123,17 @@ def mend(
     names = np.array(groups or [f"text {number}" for number in range(len(real))], object)
     everything = np.arange(len(real))
 
-    def judge(against: Array, judged: Sequence[Row]) -> Report:
+    def judge(against: Array, judged: Sequence[Row], describe: bool = False) -> Report:
         texts, owners = [real[n] for n in against], names[against].tolist()
-        return gate(texts, judged, settings, seed=seed, held_out=held_out, suites=suites, groups=owners)
+        return gate(
+            texts, judged, settings, seed=seed, held_out=held_out, suites=suites, groups=owners, describe=describe
+        )
 
-    before = judge(everything, usable)
+    before = judge(everything, usable, describe=True)
     left = _Set(usable, seed)
     if before.verdict == "admitted":
         _drop(left, before, ALWAYS)
-        after = judge(everything, left.rows) if left.dropped else before
+        after = judge(everything, left.rows, describe=True) if left.dropped else before
         return Mended(left.rows, refused + left.dropped, before, after, left.steps)
     if min(len(real), len(usable)) < FEWEST:
         return Mended(left.rows, refused, before, before)
@@ -151,8 +153,8 @@ def mend(
         passed = {one.name for one in before.measures if one.verdict == "passes"}
         if "far from real text" in _failing(before):  # a third of the real text is easier to be near to
             near, own = topics.nearest(_vocabulary(rule, left.texts), names[first], [row.seeds for row in left.rows])
-            kept = match(near, own, seed=seed)
-            left.draw("as near to real text as real text is", kept.rows, kept.says)
+            nearest = _near_enough(near, own)
+            left.draw("the farthest from real text", nearest, f"{len(nearest)} of {len(near)} rows are near enough")
             found = judge(first, left.rows)
         if "mixture of topics" in _failing(found) - passed and len(left.rows) >= FEWEST:
             wanted = _topics(left, rule, real, len(usable))
@@ -167,7 +169,8 @@ def mend(
             told = two_sample(rule, left.texts, names[first].tolist(), [row.seeds for row in left.rows], seed=seed)
             kept = reject(told, seed)
             left.draw("rejection by density ratio", kept.rows, kept.says)
-    after = judge(unseen, left.rows)
+        _drop(left, judge(first, left.rows), ("templates", "repetition"))  # what was rare before so much went
+    after = judge(unseen, left.rows, describe=True)
     if len(left.rows) < max(FEWEST, SMALLEST * len(usable)) and after.verdict != "rejected":
         after = replace(after, verdict=before.verdict, faults=before.faults)
     return Mended(left.rows, refused + left.dropped, before, after, left.steps, wanted)
@@ -198,7 +201,9 @@ def _drop(left: _Set, found: Report, families: Sequence[str]) -> None:
         usual = 0.0 if name == "leakage" else min(0.9, found.usual.get(name, 0.0))
         count = int((bad[name] > 0).sum())
         excess = math.ceil((count - usual * len(left.rows)) / (1 - usual))
-        worst = np.lexsort((rng.random(len(left.rows)), -bad[name]))[: max(0, min(count, excess))]
+        worst = np.lexsort((rng.random(len(left.rows)), -bad[name]))[
+            : max(0, min(count, excess), int((bad[name] >= CERTAIN).sum()))
+        ]
         if not len(worst):
             continue
         stays = np.ones(len(left.rows), bool)
@@ -218,6 +223,17 @@ def _trim(left: _Set, found: Report) -> None:
     left.steps.append(
         Step("trimmed to the last whole sentence or line", len(left.rows), len(left.rows), f"{changed} rows")
     )
+
+
+def _near_enough(near: Array, own: Array) -> Array:
+    """The rows without the farthest: as many as leave a third of the margin that is granted, on real text that the rule
+    was made from."""
+    order = np.argsort(-near, kind="stable")
+    least = max(1, round(SMALLEST * len(near)))
+    for size in range(len(near), least, -max(1, len(near) // 50)):
+        if ranks_higher("", "", -near[order[:size]], -own, topics.FAR_MARGIN).value <= topics.FAR_MARGIN / 3:
+            return np.sort(order[:size])
+    return np.sort(order[:least])
 
 
 def _topics(left: _Set, rule: Sequence[str], real: Sequence[str], rows: int) -> list[int]:

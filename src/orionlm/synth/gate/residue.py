@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orionlm.synth.gate.sides import Sides
-from orionlm.synth.gate.verdict import Measure, more_often
+from orionlm.synth.gate.verdict import CERTAIN, Measure, more_often
 
 Array = np.ndarray
 FAULT = "markup residue"
@@ -108,4 +108,8 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     note = ", ".join(f"{kind} {-part:.2f}" for part, kind in most)
     sides.bare_rows = [without(text, kinds) if hit else text for text, hit in zip(sides.rows, flags, strict=True)]
     sides.inner_rows = sides.bare_rows
-    return [more_often("marks foreign to the text", FAULT, flags, against, MARGIN, note)], flags
+    unheard_of = rows[:, ~real.any(0)].any(
+        1
+    )  # what no real text has goes altogether, the rest as far as it is too much
+    found = more_often("marks foreign to the text", FAULT, flags, against, MARGIN, note)
+    return [found], np.where(unheard_of, CERTAIN, flags)

@@ -84,6 +84,8 @@ def nearest(
 def topics(words: Vocabulary, seed: int) -> tuple[Array, Array]:
     """The topic of each row and of each real text; the topics are the real texts'."""
     dimensions = min(DIMENSIONS, min(words.real.shape) - 1)
+    if dimensions < 1 or words.real.nnz == 0:  # no word tells one text from another: they are of one topic
+        return np.zeros(words.rows.shape[0], np.int64), np.zeros(words.real.shape[0], np.int64)
     start = np.random.default_rng(seed).standard_normal(min(words.real.shape))
     _, _, axes = svds(words.real, k=max(1, dimensions), v0=start)
     placed = [np.asarray(part @ axes.T) for part in (words.rows, words.real)]

@@ -16,9 +16,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 Array = np.ndarray
-Word = Literal["passes", "fails", "cannot tell", "not measured"]
+Word = Literal["passes", "fails", "cannot tell", "not measured", "describes"]
 Verdict = Literal["admitted", "rejected", "cannot tell"]
 Z = 1.6448536269514722  # of a two-sided 90% interval
+CERTAIN = 2.0  # how bad a row is that needs no comparison with real text to go
 FEWEST = 100  # rows, and real texts: with fewer no interval is narrower than its margin
 
 # What explains what: of two faults that are equally bad the earlier one is named first. A passage of a suite changes

@@ -18,6 +18,7 @@ METHODS: dict[str, str] = {
     "dialogue": "orionlm.synth.methods.dialogue",
     "code": "orionlm.synth.methods.code",
     "problems": "orionlm.synth.methods.problems",
+    "solved": "orionlm.synth.methods.solved",
 }
 
 

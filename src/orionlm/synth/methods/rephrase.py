@@ -110,7 +110,8 @@ async def write(settings: Settings, seeds: Sequence[Seed], desk: Desk) -> AsyncI
             text, fault = pairs(text, len(shown), chance)
             if settings.append and text:
                 text = f"{shown}\n\n{text}"
-        known = {"format": VARIANTS[name].form}
+        given = len(shown) + 2 if name == "diverse_qa" and settings.append and text and not fault else 0
+        known = {"format": VARIANTS[name].form} | ({"given": given} if given else {})
         row = desk.row(reply, [seed], name, text=text, seed_text=shown, more=known)
         if row.error:
             return row

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from orionlm.errors import UserError
 from orionlm.settings import nearest
-from orionlm.tasks.generators import arithmetic, programs, reasoning_gym
+from orionlm.tasks.generators import arithmetic, programs, reasoning_gym, stories
 from orionlm.tasks.generators.question import Family, Question
 from orionlm.tasks.task import Form, Item
 
@@ -25,7 +25,7 @@ SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 MOST_ITEMS = 1_000_000
 PATIENCE = 20  # draws without anything new, for each question found, after which there is taken to be no more
 
-OURS: Mapping[str, Family] = {"arithmetic": arithmetic.FAMILY, "programs": programs.FAMILY}
+OURS: Mapping[str, Family] = {"arithmetic": arithmetic.FAMILY, "programs": programs.FAMILY, "stories": stories.FAMILY}
 
 
 def families() -> list[str]:

@@ -1,0 +1,64 @@
+"""How far are the rows from real text by the field's distances, and how varied are they? Described, not gated on.
+
+All of them depend on the number of texts, so each stands beside the same of real text against real text: the documents
+are cut in three, the embedding is fitted on one part, and the second is compared with the rows and with the third, as
+many texts a side. A format that was asked for moves every one of them; what must hold is gated by name elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from orionlm.synth.gate.sides import Sides
+from orionlm.synth.gate.verdict import Measure
+from orionlm.synth.measures.diversity import compression_ratio, distinct_n, self_bleu
+from orionlm.synth.measures.embedding import Embedding
+from orionlm.synth.measures.estimate import Estimate
+from orionlm.synth.measures.frechet import frechet
+from orionlm.synth.measures.mauve import mauve
+from orionlm.synth.measures.mmd import mmd2
+from orionlm.synth.measures.two_sample import two_sample
+from orionlm.synth.measures.vendi import vendi
+
+Array = np.ndarray
+FAULT = "distance"
+MOST = 1500  # texts a side
+
+
+def measure(sides: Sides) -> list[Measure]:
+    """MAUVE, Fréchet, MMD² and the two-sample test's AUC against real text; Vendi, self-BLEU, distinct pairs of words
+    and compression of the rows."""
+    rng = sides.random(50)
+    names, codes = np.unique(sides.groups.astype(str), return_inverse=True)
+    part = rng.permutation(len(names))[codes] % 3
+    fit, real, other = ([sides.real[n] for n in np.flatnonzero(part == side)] for side in range(3))
+    owners = [sides.groups[n] for n in np.flatnonzero(part == 1)]
+    size = min(len(real), len(other), len(sides.rows), MOST)
+    if size < 2 or len(fit) < 2:
+        return []
+    picked = np.sort(rng.permutation(len(sides.rows))[:size])
+    rows, seeds = [sides.rows[n] for n in picked], [sides.given[n].seeds for n in picked]
+    real, owners, other = real[:size], owners[:size], other[:size]
+    embedding = Embedding.fit(fit, seed=sides.seed)
+    x, y, z = (embedding.transform(texts) for texts in (real, rows, other))
+    against: dict[str, Callable[[Array], Estimate]] = {
+        "MAUVE": lambda part: mauve(x, part, seed=sides.seed, draws=50),
+        "Fréchet distance": lambda part: frechet(x, part, seed=sides.seed, draws=50),
+        "MMD²": lambda part: mmd2(x, part, seed=sides.seed),
+        "Vendi score": vendi,
+    }
+    by_text: dict[str, Callable[[Sequence[str]], Estimate]] = {
+        "self-BLEU": self_bleu,
+        "distinct pairs of words": distinct_n,
+        "compression ratio": compression_ratio,
+    }
+    told = two_sample(real, rows, owners, seeds, seed=sides.seed).auc
+    found = [_described("two-sample test, AUC", told, 0.5, size)]
+    found += [_described(name, of(y), of(z).value, size) for name, of in against.items()]
+    return found + [_described(name, of(rows), of(other).value, size) for name, of in by_text.items()]
+
+
+def _described(name: str, found: Estimate, against: float, size: int) -> Measure:
+    return Measure(name, FAULT, found.value, found.low, found.high, None, "describes", 0.0, against, size, size)
