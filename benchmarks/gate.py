@@ -28,6 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from orionlm.synth.excerpts import excerpts
 from orionlm.synth.gate.gate import GateSettings, Report, gate
 from orionlm.synth.rows import Row
 from orionlm.tasks.task import Item, Suite, Task
@@ -41,6 +42,7 @@ FAULTS = (
 DOSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 LENGTHS = 200, 4000  # characters of a text
 MOST_FILES = 400  # of a package, evenly over it
+PIECES = 4  # of a file
 # Corpus: packages and what is read of them, then the same of what another domain would be.
 CORPORA: dict[str, tuple[tuple[str, ...], str, tuple[str, ...], str]] = {
     "scientific docstrings": (("scipy", "numpy"), "docstrings", ("transformers", "networkx", "ray"), "docstrings"),
@@ -50,6 +52,7 @@ CORPORA: dict[str, tuple[tuple[str, ...], str, tuple[str, ...], str]] = {
     "comments and documents": (("ray", "torch"), "documents", ("scipy", "sympy"), "docstrings"),
     "scientific code": (("scipy", "sympy"), "functions", ("transformers", "aiohttp"), "functions"),
     "network code": (("aiohttp", "ray"), "functions", ("sympy",), "functions"),
+    "pieces of sources": (("scipy", "sympy", "torch"), "pieces", ("transformers", "aiohttp"), "pieces"),
 }
 
 
@@ -92,18 +95,46 @@ def documents(path: Path) -> Texts:
     ]
 
 
+def pieces(path: Path) -> Texts:
+    """Of a whole file, as the stage `align` cuts documents for rows that are pieces: a few, which are alike."""
+    try:
+        source = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return []
+    return excerpts([source], [400, 800, 1600], len(source))[1 : 1 + PIECES]  # the first is mostly a licence
+
+
 @lru_cache(maxsize=32)
-def corpus(packages: tuple[str, ...], kind: str) -> tuple[str, ...]:
-    read = {"docstrings": docstrings, "functions": functions, "documents": documents}[kind]
-    texts = [text for package in packages for path in files(package, ".py") for text in read(path)]
-    return tuple(dict.fromkeys(text for text in texts if LENGTHS[0] <= len(text) <= LENGTHS[1]))
+def corpus(packages: tuple[str, ...], kind: str) -> tuple[tuple[str, str], ...]:
+    """(Document, text). What no document is cut for is its own."""
+    read = {"docstrings": docstrings, "functions": functions, "documents": documents, "pieces": pieces}[kind]
+    found: dict[str, str] = {}
+    for package in packages:
+        for path in files(package, ".py"):
+            for text in read(path):
+                if LENGTHS[0] <= len(text) <= LENGTHS[1]:
+                    found.setdefault(text, str(path) if kind == "pieces" else f"text {len(found)}")
+    return tuple((document, text) for text, document in found.items())
+
+
+def halves(texts: Sequence[tuple[str, str]], count: int, rng: Random) -> tuple[list[tuple[str, str]], ...]:
+    """`count` texts twice, no document on both sides."""
+    by_document: dict[str, list[tuple[str, str]]] = {}
+    for document, text in texts:
+        by_document.setdefault(document, []).append((document, text))
+    names = list(by_document)
+    drawn = [each for place in rng.permutation(len(names)) for each in by_document[names[place]]]
+    middle = min(count, len(drawn) // 2)
+    while 0 < middle < len(drawn) and drawn[middle][0] == drawn[middle - 1][0]:
+        middle += 1
+    return drawn[:middle], drawn[middle : middle + count]
 
 
 # What is planted. Each takes texts and gives as many, every one of them with the fault.
 
 
 def topic_drift(texts: Texts, other: Texts, seeds: Texts, rng: Random) -> Texts:
-    return list(rng.choice(np.array(other, object), len(texts)))
+    return list(rng.choice(np.array(other, object), len(texts), replace=len(texts) > len(other)))
 
 
 def shorter(texts: Texts, other: Texts, seeds: Texts, rng: Random) -> Texts:
@@ -247,7 +278,13 @@ PLANTED: dict[str, tuple[str, Callable[[Texts, Texts, Texts, Random], Texts]]] =
     "evaluation leakage": ("evaluation leakage", leakage),
     "repetition": ("repetition", repetition),
 }
-NONSENSE = {("functions", "length shift: half")}  # half of a program is one that was cut
+# Half of a program is one that was cut; pieces are cut anyway, and as long as they were cut.
+NONSENSE = {("functions", "length shift: half")} | {
+    ("pieces", f"{fault}: {how}")
+    for fault, how in (
+        ("length shift", "half"), ("length shift", "double"), ("truncation", "anywhere"), ("truncation", "most words"),
+    )
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -341,15 +378,16 @@ def one(task: tuple[str, str, float, int, int]) -> dict:
     """One draw: which corpus, what is planted ("" nothing), in which share of the rows, the draw's number, rows."""
     name, planted, dose, draw, count = task
     packages, kind, away, away_kind = CORPORA[name]
-    texts, other = corpus(packages, kind), list(corpus(away, away_kind))
+    other = [text for _, text in corpus(away, away_kind)]
     rng = np.random.default_rng([draw, count, *name.encode(), *planted.encode()])
-    order = rng.permutation(len(texts))[: 2 * count]
-    real, rows = ([texts[n] for n in half] for half in (order[: len(order) // 2], order[len(order) // 2 :]))
-    settings, seeds = GateSettings(), [""] * len(rows)
+    genuine, held_out = halves(corpus(packages, kind), count, rng)
+    real, rows = ([text for _, text in half] for half in (genuine, held_out))
+    owners = [document for document, _ in held_out]
+    settings, seeds = GateSettings(pieces=kind == "pieces"), [""] * len(rows)
     if planted.startswith("rephrase"):
         format = planted.split()[-1]
         chosen = rng.permutation(len(real))[: len(rows)]
-        seeds = [real[n] for n in chosen]
+        owners, seeds = [genuine[n][0] for n in chosen], [real[n] for n in chosen]
         rows, settings = [rephrase(seed, format) for seed in seeds], GateSettings(format=format)
     elif planted:
         hit = rng.permutation(len(rows))[: round(dose * len(rows))]
@@ -359,15 +397,20 @@ def one(task: tuple[str, str, float, int, int]) -> dict:
     began = time.perf_counter()
     found: Report = gate(
         real,
-        [Row(text, "planted", seed_text=seed) for text, seed in zip(rows, seeds, strict=True)],
+        [
+            Row(text, "planted", seed_text=seed, seeds=(owner,))
+            for text, seed, owner in zip(rows, seeds, owners, strict=True)
+        ],
         settings,
         seed=draw,
         suites=(suite(),),
+        groups=[document for document, _ in genuine],
+        describe=False,
     )
     measures = {m.name: [m.fault, m.value, m.low, m.high, m.verdict] for m in found.measures if m.margin is not None}
     return {
         "corpus": name, "planted": planted, "dose": dose, "verdict": found.verdict, "faults": found.faults,
-        "score": found.score, "seconds": time.perf_counter() - began, "measures": measures,
+        "seconds": time.perf_counter() - began, "measures": measures,
     }  # fmt: skip
 
 
@@ -394,7 +437,6 @@ def summary(results: Sequence[dict]) -> list[dict]:
                 "named": sum(fault in r["faults"] for r in group) / n if fault else None,
                 "named_first": sum(r["faults"][:1] == [fault] for r in group) / n if fault else None,
                 "first": dict(Counter((r["faults"] or ["-"])[0] for r in group).most_common(3)),
-                "score": float(np.mean([r["score"] for r in group])),
                 "seconds": float(np.median([r["seconds"] for r in group])),
                 "unsure": dict(Counter(unsure(group)).most_common(4)),
             }
@@ -435,6 +477,7 @@ def main() -> None:
     parser.add_argument(
         "--draws", type=int, default=100, help="of nothing planted, rephrases and full doses, over all corpora"
     )
+    parser.add_argument("--full-draws", type=int, help="of full doses  [default: as --draws]")
     parser.add_argument("--dose-draws", type=int, default=20, help="at each smaller dose, over all corpora")
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=1)
@@ -446,7 +489,7 @@ def main() -> None:
     tasks = []
     for draw in range(arguments.draws):
         name = arguments.corpus[draw % len(arguments.corpus)]
-        forms = () if CORPORA[name][1] == "functions" else ("rephrase as faq", "rephrase as list")
+        forms = () if CORPORA[name][1] in ("functions", "pieces") else ("rephrase as faq", "rephrase as list")
         tasks += [(name, planted, 0.0, draw, arguments.rows) for planted in ("", *forms)]
         planted_here = [p for p in arguments.planted if (CORPORA[name][1], p) not in NONSENSE]
         if draw < (arguments.draws if arguments.full_draws is None else arguments.full_draws):

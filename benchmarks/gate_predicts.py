@@ -92,9 +92,11 @@ def written(checkpoint: Path, stock: Sequence[str], temperature: float, seed: in
     return found
 
 
-def kinds(run: Path, stock: Sequence[str], others: Sequence[str], teacher: Path | None) -> dict[str, Callable[[], Any]]:
+def kinds(
+    run: Path, stock: Sequence[str], others: Sequence[str], teacher: Path | None, seed: int
+) -> dict[str, Callable[[], Any]]:
     """Name → texts, or `Written`."""
-    artifacts, rng = run / "artifacts", random.Random(7)
+    artifacts, rng, first = run / "artifacts", random.Random(7 + seed), 100 * seed
     models = {"run": artifacts / "run"} | ({"strong": teacher} if teacher else {})
     rungs = sorted((artifacts / "ladder" / "models").glob("*"))
     models |= {"rung": rungs[-1], "small rung": rungs[0]}
@@ -106,20 +108,28 @@ def kinds(run: Path, stock: Sequence[str], others: Sequence[str], teacher: Path 
         return "".join(words)
 
     made: dict[str, Callable[[], Any]] = {
-        "real, other documents": lambda: passages(others[:half], 1),
-        "real, words shuffled": lambda: [shuffled(text) for text in passages(others[:half], 2)],
+        "real, other documents": lambda: passages(others[:half], first + 1),
+        "real, words shuffled": lambda: [shuffled(text) for text in passages(others[:half], first + 2)],
         "the stock again": lambda: until([Written(*row) for row in again(stock)], SET_BYTES),
-        "few of them, many times": lambda: until(passages(others[half:], 4, 15_000) * 100, SET_BYTES),
+        "few of them, many times": lambda: until(passages(others[half:], first + 4, 15_000) * 100, SET_BYTES),
         "real in a frame": lambda: until(
-            [f"# Here is an example of Python code.\n{t}\n# I hope this helps." for t in passages(others[:half], 5)],
+            [
+                f"# Here is an example of Python code.\n{t}\n# I hope this helps."
+                for t in passages(others[:half], first + 5)
+            ],
             SET_BYTES,
         ),
-        "real, letters swapped": lambda: [noisy(text, rng, 0.1) for text in passages(others[half:], 6)],
+        "real, letters swapped": lambda: [noisy(text, rng, 0.1) for text in passages(others[half:], first + 6)],
     }
     for name, folder in models.items():
         for temperature in (0.7, 1.0) if name in ("run", "strong") else (1.0,):
             label = f"{name} at {temperature:g}"
-            made[label] = lambda folder=folder, t=temperature: written(folder, stock, t, 11)
+            made[label] = lambda folder=folder, t=temperature: written(folder, stock, t, first + 11)
+    weak = models["small rung"]
+    made["half real, half small rung"] = lambda: [
+        *passages(others[:half], first + 8, SET_BYTES // 2),
+        *until(written(weak, stock, 1.0, first + 12), SET_BYTES // 2),
+    ]
     return made
 
 
@@ -134,7 +144,7 @@ def noisy(text: str, rng: random.Random, share: float) -> str:
 def measures(stock: Sequence[str], rows: Sequence[Any], seed: int) -> dict[str, float]:
     """Everything that can be said of a set beside the genuine text at hand; larger is worse, but for the names that end
     in `+`."""
-    from orionlm.synth.gate.gate import gate
+    from orionlm.synth.gate.gate import GateSettings, gate
     from orionlm.synth.measures.count_model import worth
     from orionlm.synth.measures.diversity import compression_ratio
     from orionlm.synth.measures.embedding import Embedding
@@ -151,7 +161,8 @@ def measures(stock: Sequence[str], rows: Sequence[Any], seed: int) -> dict[str, 
     fit = [piece for owner, piece in pieces if owner in first]
     rest = [(owner, piece) for owner, piece in pieces if owner not in first]
     owned = [owner for owner, _ in pieces]
-    report = gate([piece for _, piece in pieces], rows, seed=seed, groups=owned)
+    seeds = [row.seeds for row in rows]
+    report = gate([piece for _, piece in pieces], rows, GateSettings(pieces=True), seed=seed, groups=owned)
     embedding = Embedding.fit(fit, seed=seed)
     real_x = embedding.transform([piece for _, piece in rest])
     some = random.Random(seed).sample(range(len(texts)), min(len(texts), len(rest)))
@@ -162,10 +173,11 @@ def measures(stock: Sequence[str], rows: Sequence[Any], seed: int) -> dict[str, 
         "MAUVE+": mauve(real_x, x, draws=20).value,
         "Fréchet": frechet(real_x, x, draws=20).value,
         "MMD²": mmd2(real_x, x).value,
-        "C2ST accuracy": two_sample([p for _, p in pieces], texts, owned).auc.value,
+        "C2ST, AUC": two_sample([p for _, p in pieces], texts, owned, seeds).auc.value,
         "Vendi+": vendi(x).value,
         "compression ratio": compression_ratio(texts).value,
-        "worth by a count model+": worth([p for _, p in pieces], owned, texts, [row.seeds for row in rows], seed).value,
+        "faults found": len(report.faults),
+        "doublings by a count model+": worth([p for _, p in pieces], owned, texts, seeds, seed).doublings.value,
     } | {"verdict": report.verdict, "faults": report.faults}
 
 
@@ -195,7 +207,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="a finished run of the recipe quickstart")
     parser.add_argument("--teacher", type=Path, help="a stronger checkpoint, beside the run's own")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2, help="students of each set")
+    parser.add_argument("--seed", type=int, default=1, help="of the text at hand and of the sets")
     parser.add_argument("--flops", type=float, default=5e11, help="of a student")
     parser.add_argument("--out", type=Path, help="keep the work here; go on with it another time")
     parser.add_argument("--json", action="store_true")
@@ -212,7 +225,7 @@ def main() -> None:
 
     out = given.out or Path(tempfile.mkdtemp(prefix="gate-"))
     out.mkdir(parents=True, exist_ok=True)
-    context = Context("gate-predicts", 1, out, Progress())
+    context = Context("gate-predicts", given.seed, out, Progress())
     corpus = open_artifact(given.run / "artifacts" / "corpus")
     stock_dir = out / "stock"
     stock_dir.mkdir(exist_ok=True)
@@ -221,9 +234,11 @@ def main() -> None:
     stock = list(texts(shard_files(stock_dir, "train")))
     held = set(stock)
     others = [text for text in texts(shard_files(corpus.path, "train")) if text[:LONGEST] not in held]
-    random.Random(0).shuffle(others)
+    random.Random(given.seed).shuffle(others)
     rows: dict[str, list[Row]] = {}
-    for name, make in kinds(given.run, stock, [text[:6_000] for text in others[:400]], given.teacher).items():
+    for name, make in kinds(
+        given.run, stock, [text[:6_000] for text in others[:400]], given.teacher, given.seed
+    ).items():
         folder = out / "rows" / name.replace(" ", "-")
         if not row_files(folder):
             texts_or_rows = enumerate(make())
@@ -250,7 +265,7 @@ def main() -> None:
     sets = {}
     for short, name in names.items():
         print(f"measuring {name}", file=sys.stderr)
-        sets[name] = {"bits_per_byte": bits[short], "measures": measures(stock, rows[name], 1)}
+        sets[name] = {"bits_per_byte": bits[short], "measures": measures(stock, rows[name], given.seed)}
     page = {
         "name": "gate_predicts", "stock_bytes": STOCK, "student_flops": given.flops, "seeds": given.seeds,
         "real alone": bits[REAL], "sets": sets, "correlations": correlations(sets),

@@ -116,8 +116,12 @@ def test_a_corpus_of_ours_gives_seeds_with_their_licences_and_several_methods_sh
         (("--teacher", "URL", "--method", "rephrase", "--terms", "forbidden"), "forbid training .*nothing was asked"),
         (
             ("--teacher", "FOLDER", "--method", "rephrase", "--max-dollars", "1"),
-            "--max-dollars 1: a checkpoint is paid",
+            "--max-dollars 1.0: a checkpoint is paid",
         ),
+        (("--teacher", "URL", "--method", "rephrase", "--max-dollars", "nan"), "--max-dollars nan: give a number"),
+        (("--teacher", "URL", "--method", "rephrase", "--max-dollars", "inf"), "--max-dollars inf: give a number"),
+        (("--teacher", "URL", "--method", "rephrase", "--max-dollars", "-1"), "--max-dollars -1: give a number"),
+        (("--teacher", "URL", "--method", "rephrase", "--prices", "nowhere.toml"), "nowhere.toml: no such file"),
     ],
 )
 def test_a_mistake_is_told_in_a_line_before_anybody_is_asked(seeds, server, options, said):
@@ -140,6 +144,32 @@ temperature = 0.1
     told = json.loads(say(*asked, "--rows", 3, "-q", "--json"))
     assert told["kept"] == 3 and set(told["teachers"]) == {"scripted"}
     assert server.bodies[-1]["temperature"] == 0.1
+
+
+@pytest.mark.parametrize("dollars", ["nan", "inf", "-1.0"])
+def test_a_limit_in_a_file_that_is_no_limit_is_told_at_its_line(seeds, server, dollars):
+    (seeds / "g.toml").write_text(f'seeded = {{}}\nteachers = [{{ url = "{server.url}", dollars = {dollars} }}]\n')
+    asked = ("generate", seeds / "seeds.jsonl", "--settings", seeds / "g.toml", "--out", seeds / "out", "-q")
+    with pytest.raises(UserError, match=r"g.toml:2: teachers.*dollars"):
+        say(*asked)
+    (seeds / "g.toml").write_text(f'seeded = {{}}\nteachers = [{{ url = "{server.url}" }}]\n')
+    with pytest.raises(UserError, match="--max-dollars: said of --teacher, which is not given"):
+        say(*asked, "--max-dollars", 1)
+
+
+def test_options_that_changed_are_accepted_where_the_message_says_so(seeds, server):
+    asked = ("generate", seeds / "seeds.jsonl", "--teacher", server.url, "--method", "rephrase/faq", "-q")
+    say(*asked, "--rows", 3, "--out", seeds / "out")
+    with pytest.raises(UserError, match="drift: .*--redo rows.*--accept-drift"):
+        say(*asked, "--rows", 4, "--out", seeds / "out")
+    say(*asked, "--rows", 4, "--out", seeds / "out", "--accept-drift")
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "real.jsonl/under", "x" * 300])
+def test_a_folder_to_mend_into_that_cannot_be_is_told_before_anything_is_read(texts, monkeypatch, folder):
+    monkeypatch.chdir(texts)
+    with pytest.raises(UserError, match=f"--mend {folder}: nothing can be written there .*; give a folder of your own"):
+        say("gate", "real.jsonl", "nowhere.jsonl", "--mend", folder, "-q")
 
 
 def test_every_method_says_its_paper_worth_and_variants():
@@ -205,6 +235,8 @@ def test_of_many_texts_some_are_drawn_and_how_many_there_were_is_said(texts):
     told = json.loads(say("gate", texts / "real.jsonl", texts / "like.jsonl", "--most", 150, "--json", "-q", code=3))
     assert (told["n_real"], told["n_synthetic"]) == (150, 150)
     assert told["drawn_from"] == {"real": 400, "synthetic": 400}
+    printed = say("gate", texts / "real.jsonl", texts / "like.jsonl", "--most", 150, "-q", code=3)
+    assert printed.splitlines()[-1].endswith("at most 150 were looked at; --most 400 takes all")
 
 
 @pytest.mark.slow

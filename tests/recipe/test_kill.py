@@ -89,7 +89,8 @@ def test_two_runs_in_one_directory_one_waits_outside(tmp_path):
     _, said = second.communicate(timeout=30)
     assert second.returncode == 2
     assert (
-        said == f"error: {tmp_path}/run: in use by process {first.pid}; wait for it, stop it, or choose another --dir\n"
+        said
+        == f"error: {tmp_path}/run: in use by process {first.pid}; wait for it, stop it, or choose another directory\n"
     )
     first.kill()
     first.communicate()

@@ -25,6 +25,22 @@ def test_a_rise_past_the_harm_is_a_collapse_and_none_is_none(replaced, guarded, 
     assert (found["replaced"]["verdict"], found["guarded"]["verdict"]) == expected
 
 
+def test_what_the_first_reader_loses_at_once_is_said_and_is_no_collapse():
+    measured = generations(0.0, 0.0, noise=0.0)
+    for generation in measured[1:]:
+        for one in generation.values():
+            one["bits_per_byte"] += 0.3
+    found = judged(measured, harm=0.05)["arms"]["guarded"]
+    assert (
+        found["verdict"] == "no collapse"
+        and found["at_once"] == pytest.approx(0.3)
+        and "+0.300 at once" in found["says"]
+    )
+
+
 def test_one_seed_or_much_noise_cannot_tell():
     assert judged(generations(0.2, 0.0, seeds=1), 0.05)["arms"]["replaced"]["verdict"] == "cannot tell"
-    assert judged(generations(0.02, 0.02, noise=0.1), 0.05)["arms"]["guarded"]["verdict"] == "cannot tell"
+    unlike = generations(0.1, 0.0, noise=0.0)
+    unlike[-1]["guarded-0"]["bits_per_byte"] += 0.3
+    unlike[-1]["guarded-1"]["bits_per_byte"] -= 0.2
+    assert judged(unlike, 0.05)["arms"]["guarded"]["verdict"] == "cannot tell"

@@ -166,6 +166,117 @@ def test_a_teacher_of_no_use_is_left_before_all_is_spent(tmp_path: Path, said: s
     assert sum(server.bought.values()) < 600
 
 
+def test_a_method_that_keeps_nothing_ends_alone_with_a_warning_where_others_write_on(tmp_path: Path) -> None:
+    methods = SEEDED | {"rephrase": settings("rephrase", variants=["faq"], token_bounds=(5000, 6000))}
+    found = made(tmp_path, Teaching(), methods=methods, number=150, rows=240)
+    assert found.report()["methods"]["seeded/blog"]["kept"] and len(found.kept) == 120
+    assert [warning[:59] for warning in found.warnings] == [
+        "rephrase: none of the first 100 rows can be kept (100: leng"
+    ]
+
+
+_STOPS = """
+import signal, sys
+from pathlib import Path
+from orionlm.synth import interrupted
+from orionlm.synth.methods import load
+from orionlm.synth.teachers import TeacherSettings
+from orionlm.synth.writing import generate
+from synth.teaching import seeds
+
+class Stopped(BaseException):
+    pass
+
+def stop(number, frame):
+    raise Stopped(number)
+
+signal.signal(signal.SIGTERM, stop)
+teacher = TeacherSettings(url=sys.argv[2], model="m", terms="allowed")
+methods = {name: load(name).Settings() for name in ("seeded", "dialogue")}
+try:
+    interrupted.run(lambda: generate(seeds(60), methods, [teacher], Path(sys.argv[1]), seed=3, rows=100_000))
+except Stopped:
+    print("stopped", flush=True)
+"""
+
+
+def test_a_signal_ends_the_writing_in_order_wherever_it_is(tmp_path: Path) -> None:
+    async def main() -> list[tuple[bytes, bytes]]:
+        said = []
+        async with Teaching(delay=0.005) as server:
+            for stop_at in (20, 80):
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-X", "dev", "-c", _STOPS, str(tmp_path / f"{stop_at}"),
+                    f"http://127.0.0.1:{server.port}/v1", stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+                )  # fmt: skip
+                try:
+                    bought = sum(server.bought.values())
+                    while process.returncode is None and sum(server.bought.values()) < bought + stop_at:
+                        await asyncio.sleep(0.001)
+                    process.send_signal(signal.SIGTERM)
+                    said.append(await asyncio.wait_for(process.communicate(), 20))
+                finally:
+                    if process.returncode is None:
+                        process.kill()
+        return said
+
+    for out, err in asyncio.run(main()):
+        assert out == b"stopped\n" and b"never awaited" not in err and b"Traceback" not in err, err.decode()
+
+
+HOSTILE: dict[str, Any] = {
+    "empty answers": lambda prompt, body: completion(""),
+    "broken JSON": lambda prompt, body: completion('{"description": [[[{"a": '),
+    "HTTP 500": lambda prompt, body: refusal(500),
+    "the prompt back": lambda prompt, body: completion(prompt),
+    "a megabyte": lambda prompt, body: completion("[{" * (1 << 19)),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+@pytest.mark.parametrize("method", ["dialogue", "code", "chain"])
+def test_a_hostile_teacher_has_its_rows_rejected_with_reasons(tmp_path: Path, method: str, fault: str) -> None:
+    reward = {"by": "endpoint", "attributes": ["helpfulness", "correctness"]}
+    more = {"topics": ["rivers"], "lists": "strict", "kinds": ["closed_qa"]} if method == "chain" else {}
+    turns: Counter[str] = Counter()
+
+    def script(prompt: str, body: dict[str, Any]) -> Any:
+        turns["n"] += 1
+        server.fingerprint = f"fp{turns['n'] % 2}"
+        return HOSTILE[fault](prompt, body)
+
+    async def main() -> Generated:
+        async with server:
+            told = [server.settings(tries=1)]
+            return await generate(seeds(4), {method: settings(method, reward=reward, **more)}, told, tmp_path, seed=3)
+
+    server = Teaching(script)
+    found = asyncio.run(asyncio.wait_for(main(), 60))
+    assert found.rows and not found.kept
+    assert all(row.error for row in found.rows)
+
+
+@pytest.mark.parametrize("by", ["endpoint", "judge"])
+def test_a_reward_of_nan_rejects_its_rows_and_the_others_write_on(tmp_path: Path, by: str) -> None:
+    marks = {name: float("nan") for name in ("helpfulness", "correctness", "coherence", "complexity", "verbosity")}
+
+    def script(prompt: str, body: dict[str, Any]) -> Any:
+        if body["messages"][-1]["role"] == "assistant":
+            return completion("helpfulness:NaN")
+        if "five marks" in prompt or len(body["messages"]) > 2:
+            return completion(json.dumps(marks))
+        return completion(f"What of {len(prompt)}, {body['seed']}?") if "message alone" in prompt else None
+
+    reward = {"by": by, "attributes": ["helpfulness"]}
+    found = made(
+        tmp_path, Teaching(script), methods=SEEDED | {"dialogue": settings("dialogue", turns=1, reward=reward)}
+    )
+    errors = {row.error for row in found.rows if row.method.startswith("dialogue")}
+    assert len(errors) == 1 and "reward: unscored: the " in str(errors) and "nan is not finite" in str(errors), errors
+    assert sum(row.method.startswith("seeded") for row in found.kept) == 30
+
+
 def test_a_revision_that_changes_midway_is_in_the_rows_and_in_one_line(tmp_path: Path) -> None:
     server = Teaching()
 

@@ -362,3 +362,15 @@ def test_with_a_baseline_gains_over_real_text_are_those_of_the_students_stage():
     told = page["gains"]["ungated"]["over_real"]["gross"]
     assert told["value"] > 1
     assert all(line[name] == pytest.approx(told[name] / 1.25) for name in ("value", "low", "high"))
+
+
+def test_candidates_past_what_the_baseline_reaches_cannot_be_told_apart_and_one_within_it_is_told_from_them():
+    runs = students(1.2e5, 1e12) + [one | {"arm": "other"} for one in students(1.2e5, 1e12) if one["arm"] != "real"]
+    runs += [one | {"arm": "plain"} for one in students(1.2e5, 2e5) if one["arm"] != "real"]
+    table, _ = price(runs, 512, "v", 50_000, None, {"writing": 0.0, "teacher": None}, 0)
+    arms = ["ungated", "other", "plain"]
+    gains = probe._gains(ladder(), table, arms, 50_000, 0)
+    assert all(np.isfinite(draws).all() for draws in gains.values())
+    bits = {arm: np.array([1.0, 1.1, 1.2]) for arm in ("real", *arms)}
+    found = {line["name"]: line["verdict"] for line in standings(bits, gains, dict.fromkeys(arms, 1.0), 1)}
+    assert found == {"ungated": "cannot tell", "other": "cannot tell", "plain": "worse"}

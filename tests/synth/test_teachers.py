@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from pydantic import ValidationError
 
 from inference.client.scripted_server import completion, refusal
@@ -99,6 +103,92 @@ def test_a_teacher_that_goes_away_is_waited_for_and_nothing_is_bought_twice(tmp_
     assert len(server.bought) == 220 and set(server.bought.values()) == {1}
     assert len(lines) == 1 and "teacher m is away (no connection: Connection refused); waiting up to 30 s" in lines[0]
     assert sum(entry["tokens"] for entry in spent) == 220 * 12
+
+
+_TEACHES = """
+import asyncio, sys
+from synth.teaching import Teaching
+
+class Uneven(Teaching):
+    async def _reply(self, request):
+        await asyncio.sleep(float(sys.argv[2]) if "slow" in await request.text() else 0)
+        return await super()._reply(request)
+
+async def main():
+    server = Uneven()
+    server.port = int(sys.argv[1])
+    async with server:
+        print(server.port, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_requests_in_flight_when_a_teacher_is_killed_are_not_lost_because_others_were_answered(tmp_path: Path) -> None:
+    async def start(port: int, slow: float) -> asyncio.subprocess.Process:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _TEACHES, str(port), str(slow), env=environment, stdout=asyncio.subprocess.PIPE
+        )
+
+    async def port_of(process: asyncio.subprocess.Process) -> int:
+        assert process.stdout
+        return int(await process.stdout.readline())
+
+    async def main() -> list[Reply]:
+        process = await start(0, 60.0)
+        try:
+            url = f"http://127.0.0.1:{await port_of(process)}/v1"
+            settings = TeacherSettings(url=url, model="m", terms="allowed", tries=1, patience=60.0)
+            async with asked([settings], tmp_path) as ready:
+                await asyncio.gather(*(ready["m"].reply(Ask(f"a{number}"), 1) for number in range(60)))  # more at once
+                slow = [asyncio.ensure_future(ready["m"].reply(Ask(f"slow{number}"), 1)) for number in range(40)]
+                quick = await asyncio.gather(*(ready["m"].reply(Ask(f"b{number}"), 1) for number in range(20)))
+                assert not any(task.done() for task in slow)
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+                await asyncio.sleep(0.5)
+                process = await start(int(url.split(":")[2].split("/")[0]), 0.0)
+                return quick + await asyncio.gather(*slow)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    replies = asyncio.run(main())
+    assert len(replies) == 60 and [reply.error for reply in replies if reply.error] == []
+
+
+def test_a_proxy_whose_teacher_dies_behind_it_loses_nothing_that_was_in_flight(tmp_path: Path) -> None:
+    away = False
+
+    class Proxy(Teaching):
+        async def _models(self, request: web.Request) -> web.Response:
+            return refusal(502, "bad gateway") if away else await super()._models(request)
+
+        async def _reply(self, request: web.Request) -> web.StreamResponse:
+            while "slow" in await request.text() and not seen:
+                await asyncio.sleep(0.01)
+            return await super()._reply(request)
+
+    seen: list[bool] = []
+
+    async def work(one: Asked) -> list[Reply]:
+        nonlocal away
+        await asyncio.gather(*(one.reply(Ask(f"a{number}"), 1) for number in range(60)))
+        slow = [asyncio.ensure_future(one.reply(Ask(f"slow{number}"), 1)) for number in range(20)]
+        quick = await asyncio.gather(*(one.reply(Ask(f"b{number}"), 1) for number in range(20)))
+        away = True
+        seen.append(True)
+        await asyncio.sleep(1.5)
+        assert not any(task.done() for task in slow)
+        away = False
+        return quick + await asyncio.gather(*slow)
+
+    server = Proxy(lambda prompt, body: refusal(502, "bad gateway") if away else None)
+    replies, _, _ = with_one(server, tmp_path, work, tries=1)
+    assert len(replies) == 40 and not any(reply.error for reply in replies)
 
 
 def test_a_proxy_that_stands_before_a_teacher_who_is_away_is_waited_for_too(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,9 @@ def curate(
     redo: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="Make corpus or curated again, after other options.")
     ] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Go on with what is there although options changed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +91,7 @@ def curate(
     if newer := _newer(files, out / "artifacts" / "corpus" / "manifest.json"):
         again = f"{len(newer):,} of the files changed since this corpus was read, such as {newer[0]}; --redo corpus"
         print(f"note: {again} reads them again", file=sys.stderr)
-    done = run_recipe(recipe, out, redo=redo or (), progress=Progress(quiet=quiet))
+    done = run_recipe(recipe, out, redo=redo or (), accept_drift=accept_drift, progress=Progress(quiet=quiet))
     curated = done["curated"]
     if as_json:
         print_json({"path": str(curated.path), "digest": curated.digest} | _numbers(curated))
@@ -127,7 +131,9 @@ def toml(value: Any) -> str:
         return "{ " + ", ".join(f"{json.dumps(name)} = {toml(held)}" for name, held in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 
 
 @app.command("look")

@@ -62,7 +62,6 @@ def gate(
     """
     from orionlm.cli.output import print_json
     from orionlm.data.documents import texts
-    from orionlm.errors import UserError
     from orionlm.progress import Progress
     from orionlm.synth.excerpts import excerpts
     from orionlm.synth.files import real_texts, rows, sample
@@ -70,8 +69,8 @@ def gate(
     from orionlm.synth.gate.gate import gate as hold
     from orionlm.synth.gate.mend import mend
 
-    if mend_to is not None and mend_to.exists() and (not mend_to.is_dir() or any(mend_to.iterdir())):
-        raise UserError(f"--mend {mend_to}: something is there; give a new or an empty folder")
+    if mend_to is not None:
+        _check_folder(mend_to)
     progress = Progress(quiet=quiet)
     settings = GateSettings(format=_format(format or []), pieces=pieces)
     suites = _suites(suite or [], given or [])
@@ -104,6 +103,8 @@ def gate(
         print_json(told)
     else:
         _print_gate(told)
+        if advice := _more(told, most):
+            print(advice)
         if mend_to is not None:
             print(f"{told['kept']:,} rows kept in {mend_to}, {told['dropped']:,} dropped")
     if told["verdict"] != "admitted":
@@ -120,6 +121,26 @@ def _format(given: list[str]) -> str | dict[str, str]:
         if not (method and sign and name):
             raise UserError(f"--format {method}: write METHOD=FORMAT, or give one format for all")
     return {method: name for method, _, name in pairs} or "declared"
+
+
+def _check_folder(folder: Path) -> None:
+    """That rows can be written there, before any is read."""
+    from tempfile import TemporaryFile
+
+    from orionlm.errors import UserError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+        with TemporaryFile(dir=folder):
+            pass
+    except FileExistsError:
+        taken = True
+    except (OSError, ValueError) as error:
+        why = str(getattr(error, "strerror", None) or error).lower()
+        raise UserError(f"--mend {folder}: nothing can be written there ({why}); give a folder of your own") from None
+    if taken:
+        raise UserError(f"--mend {folder}: something is there; give a new or an empty folder")
 
 
 def _save(folder: Path, kept: list[Row], dropped: list[Row], told: dict[str, Any]) -> None:
@@ -142,6 +163,21 @@ def _suites(names: list[str], given: list[str]) -> list[Any]:
             raise UserError(f"--given {pair}: write NAME=FILE")
         files[key] = path
     return [load_suite(name, files) for name in names]
+
+
+def _more(told: dict[str, Any], most: int) -> str:
+    """Where it cannot be told, and there are texts that were not compared: how to have them compared."""
+    from orionlm.synth.gate.verdict import FEWEST
+
+    few = min(told["n_real"], told["n_synthetic"]) < FEWEST
+    wide = any(one["verdict"] == "cannot tell" and one["value"] is not None for one in told["measures"])
+    there = told["drawn_from"]
+    if told["verdict"] != "cannot tell" or not (few or wide) or max(there.values()) <= most:
+        return ""
+    return (
+        f"of {there['synthetic']:,} rows and {there['real']:,} real texts at most {most:,} were looked at; "
+        f"--most {max(there.values())} takes all"
+    )
 
 
 def _print_gate(told: dict[str, Any]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 REASONS = 3  # for each method that are printed
+_OPTIONS = {  # what is said of a teacher → the option that says it
+    "terms": "--terms", "terms_text": "--terms-text", "model": "--model-name", "api_key_env": "--api-key-env",
+    "dollars": "--max-dollars", "prices": "--prices",
+}  # fmt: skip
 
 
 def generate(
@@ -36,6 +41,9 @@ def generate(
     model_name: Annotated[str | None, typer.Option(help="Which model at the URL.  [default: the only one]")] = None,
     api_key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Variable with the URL's API key.")] = None,
     max_dollars: Annotated[float | None, typer.Option(help="Hard limit on what each teacher is ever paid.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="What the URL's tokens cost, a TOML file; your prices go before ours.")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="A TOML file with what a recipe's stage `generate` may say; options go before.")
     ] = None,
@@ -47,6 +55,9 @@ def generate(
     redo: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="Make corpus or rows again, after other options.")
     ] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Go on with what is there although options changed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -65,13 +76,18 @@ def generate(
     from orionlm.cli.failures import Stopped
     from orionlm.cli.output import print_json
     from orionlm.errors import UserError
+    from orionlm.inference.client.prices import PriceList
     from orionlm.progress import Progress
     from orionlm.recipe.recipe import parse_recipe
     from orionlm.recipe.run import run_recipe
-    from orionlm.settings import parse_toml, read_toml
+    from orionlm.settings import parse_toml, read_toml, validate
+    from orionlm.synth.generate import Settings
     from orionlm.synth.methods import METHODS
 
-    asked: dict[str, Any] = dict(read_toml(settings).values) if settings else {}
+    if max_dollars is not None and not (math.isfinite(max_dollars) and max_dollars >= 0):
+        raise UserError(f"--max-dollars {max_dollars:g}: give a number of dollars that is not negative")
+    document = read_toml(settings) if settings else None
+    asked: dict[str, Any] = dict(document.values) if document else {}
     asked |= {name: value for name, value in (("rows", rows), ("tokens", tokens), ("documents", documents)) if value}
     for name, variants in _asked_methods(method or []).items():
         asked[name] = variants
@@ -80,10 +96,17 @@ def generate(
     if terms not in (None, "allowed", "forbidden", "unknown"):
         raise UserError(f"--terms {terms}: give allowed, forbidden or unknown")
     about: dict[str, Any] = {"terms": terms, "terms_text": terms_text, "model": model_name, "api_key_env": api_key_env}
-    about["dollars"] = max_dollars
+    about |= {"dollars": max_dollars, "prices": str(prices) if prices else None}
+    known = {name: value for name, value in about.items() if value not in (None, "")}
+    if prices:
+        PriceList.read(prices)
+    if document:
+        validate(Settings, asked, document)
     if teacher:
-        known = {name: value for name, value in about.items() if value not in (None, "")}
         asked["teachers"] = [_teacher(each, known) for each in teacher]
+    elif "teachers" in asked and known:
+        given = ", ".join(_OPTIONS[name] for name in known)
+        raise UserError(f"{given}: said of --teacher, which is not given; write it to the teachers in {settings}")
     elif "teachers" not in asked:
         raise UserError("--teacher: nobody is asked; give an OpenAI-compatible URL or a checkpoint's directory")
     fields = {"text_field": text_field, "id_field": id_field, "licence_field": licence_field}
@@ -91,7 +114,7 @@ def generate(
     recipe = parse_recipe(parse_toml(_recipe(seeds, asked, seed), "orion synth generate"))
     progress = Progress(quiet=quiet)
     try:
-        made = run_recipe(recipe, out, redo=redo or (), progress=progress)["rows"]
+        made = run_recipe(recipe, out, redo=redo or (), accept_drift=accept_drift, progress=progress)["rows"]
     except Stopped as stop:
         stop.advice = f"run it again to go on; what was answered is kept in {out}"
         raise
@@ -134,10 +157,11 @@ def _teacher(given: str, known: dict[str, Any]) -> dict[str, Any]:
     if not Path(given).is_dir():
         server = f"; for a server write http://{given}" if ":" in given else ", or a server's URL"
         raise UserError(f"--teacher {given}: no such directory; give a checkpoint's, a run's{server}")
-    if "dollars" in known:
-        raise UserError(
-            f"--max-dollars {known['dollars']:g}: a checkpoint is paid nothing; leave it out, or name a URL"
-        )
+    for name in ("dollars", "prices"):
+        if name in known:
+            raise UserError(
+                f"{_OPTIONS[name]} {known[name]}: a checkpoint is paid nothing; leave it out, or name a URL"
+            )
     return {"checkpoint": str(find_checkpoint(Path(given)))} | known
 
 

@@ -27,6 +27,9 @@ def probe(
     redo: Annotated[
         list[str] | None, typer.Option(metavar="STAGE", help="Make corpus, tokenizer or probe again.")
     ] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Go on with what is there although options changed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -75,7 +78,9 @@ def probe(
         text = f"price = {toml(price)}\n{text}"
     recipe = parse_recipe(parse_toml(text, str(settings)))
     try:
-        made = run_recipe(recipe, out, redo=redo or (), progress=Progress(quiet=quiet))["probe"]
+        made = run_recipe(recipe, out, redo=redo or (), accept_drift=accept_drift, progress=Progress(quiet=quiet))[
+            "probe"
+        ]
     except Stopped as stop:
         stop.advice = f"run it again to go on; what was answered is kept in {out}"
         raise

@@ -11,7 +11,7 @@ from orionlm.errors import UserError
 from orionlm.progress import Progress
 from orionlm.recipe.estimate import Estimate
 from orionlm.recipe.recipe import Recipe, Stage
-from orionlm.recipe.run import context_for
+from orionlm.recipe.run import check, context_for
 from orionlm.recipe.rundir import RunDirectory
 
 
@@ -37,7 +37,9 @@ def rehearse(
     directory, again = RunDirectory(run_dir), recipe.downstream(redo)
     provided: dict[str, dict[str, Any]] = {}
     rehearsed = []
-    for stage in recipe.needed_for(until) if until else recipe.stages:
+    stages = recipe.needed_for(until) if until else list(recipe.stages)
+    check([stage for stage in stages if stage.name in again or not directory.finished(stage.name)])
+    for stage in stages:
         derive = getattr(stage.module, "derive", None)
         known = {name: provided[source] for name, source in stage.inputs.items()}
         context = context_for(recipe, stage, run_dir, progress, rehearsal=True)

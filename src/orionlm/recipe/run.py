@@ -51,6 +51,7 @@ def run_recipe(
     with directory.lock():
         (run_dir / "artifacts").mkdir(exist_ok=True)
         _stop_on_drift(recipe, directory, again, accept_drift, progress)
+        check([stage for stage in stages if stage.name in again or not directory.finished(stage.name)])
         write_text(run_dir / RECIPE, recipe.document.text)
         for name in again:
             _set_aside(directory, name)
@@ -65,6 +66,16 @@ def run_recipe(
                 done[stage.name] = _attempt(recipe, stage, inputs, directory, progress)
             shutil.rmtree(directory.old(stage.name), ignore_errors=True)
         return done
+
+
+def check(stages: Sequence[Stage]) -> None:
+    """What stages find wrong with their settings, before any of them runs."""
+    for stage in stages:
+        if hasattr(stage.module, "can_begin"):
+            try:
+                stage.module.can_begin(stage.settings)
+            except UserError as error:
+                raise UserError(f"stage {stage.name}: {error}") from error
 
 
 def context_for(recipe: Recipe, stage: Stage, run_dir: Path, progress: Progress, rehearsal: bool = False) -> Context:
@@ -165,7 +176,7 @@ def _judge(recipe: Recipe, directory: RunDirectory, found: list[Change], accept:
     if "machine" in roots:
         raise UserError(
             f"{directory.path}: drift: {said}; this run began with the old value: put it back, "
-            "choose another --dir, or go on with --accept-drift"
+            "choose another directory, or go on with --accept-drift"
         )
     roots = [name for name in roots if not any(name in recipe.downstream([other])[1:] for other in roots)]
     made = [name for name in recipe.downstream(roots) if _made_from(directory, name) is not None]

@@ -54,7 +54,7 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError, FileNotFoundError):
-            raise UserError(f"{self.path}: no directory can be made there; choose another --dir") from None
+            raise UserError(f"{self.path}: no directory can be made there; choose another directory") from None
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
@@ -62,7 +62,7 @@ class RunDirectory:
             except BlockingIOError:
                 pid = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
                 raise UserError(
-                    f"{self.path}: in use by process {pid}; wait for it, stop it, or choose another --dir"
+                    f"{self.path}: in use by process {pid}; wait for it, stop it, or choose another directory"
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from orionlm.gain.solve import span
 from orionlm.report import numbers
+from orionlm.report.drill import drills
+from orionlm.report.probe import probes
 from orionlm.report.reading import Run
+from orionlm.report.specialists import specialists
 from orionlm.synth.crossover import crossover
 
 if TYPE_CHECKING:
@@ -32,11 +35,17 @@ def sections(run: Run) -> Markup:
     from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= numbers.FILTERS
+    environment.filters |= numbers.FILTERS | {"interval": _between, "gap": _interval, "span": span}
     page = resources.files("orionlm.report").joinpath("synthetic.html").read_text(encoding="utf-8")
     return Markup(
         environment.from_string(page).render(
-            written=written(run), gates=gates(run), guards=guards(run), students=students(run)
+            probes=probes(run),
+            written=written(run),
+            gates=gates(run),
+            guards=guards(run),
+            students=students(run),
+            specialists=specialists(run),
+            drills=drills(run),
         )
     )
 
@@ -163,7 +172,7 @@ def _row(name: str, page: Mapping[str, Any], arm: str) -> dict[str, Any]:
         "bits": told["bits_per_byte"],
         "n": told["n"],
         "epochs": max(run["epochs"] for run in told["runs"]),
-        "gap": "–" if gap is None else _interval(gap),
+        "gap": _interval(gap),
         "gains": [span(over[key]) if over[key] else "not known" for key in OVER] if over else [],
     }
 
@@ -176,8 +185,10 @@ def _pays(pages: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{one['arm']}, {OVER[one['kind']]}: {one['says']}" for one in found if one["n"]]
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    ends = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+def _interval(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return "–"
+    ends = "" if None in (found["low"], found["high"]) else f" ({found['low']:+.3f} to {found['high']:+.3f})"
     return f"{found['value']:+.3f}{ends}"
 
 
@@ -208,17 +219,22 @@ def chart(pages: Sequence[Mapping[str, Any]]) -> Chart:
     data = alt.Data(values=rows)
 
     def draw(width: int) -> alt.TopLevelMixin:
-        colours, marks, strokes = (alt.Scale(domain=arms, range=[ARMS[arm][n] for arm in arms]) for n in range(3))
+        colours, marks = (alt.Scale(domain=arms, range=[ARMS[arm][n] for arm in arms]) for n in range(2))
         colour = alt.Color("arm:N", sort=arms, scale=colours, title="trained on")
         shape = alt.Shape("arm:N", sort=arms, scale=marks, title="trained on")
-        dash = alt.StrokeDash("arm:N", sort=arms, scale=strokes, title="trained on")
         low, high = min(amounts) / 1.3, max(amounts) * 1.3
         axis = alt.Axis(values=amounts, format="~s", grid=False, title="tokens of real text")
         x = alt.X("real:Q", scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=axis)
         y = alt.Y("loss:Q", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(title="bits per byte", tickCount=5))
-        lines = alt.Chart(data).mark_line(strokeWidth=1.5).encode(x=x, y="mean(loss):Q", color=colour, strokeDash=dash)
+        layers: list[alt.Chart] = []
+        for arm in arms:  # each by itself: an encoded dash would tear the marks of the key
+            own = alt.Data(values=[row for row in rows if row["arm"] == arm])
+            ink, _, dash = ARMS[arm]
+            line = alt.Chart(own).mark_line(color=ink, strokeWidth=1.5, strokeDash=dash)
+            layers.append(line.encode(x=x, y="mean(loss):Q"))
         points = alt.Chart(data).mark_point(filled=True, size=70, opacity=0.8)
-        return (lines + points.encode(x=x, y=y, color=colour, shape=shape)).properties(width=width, height=240)
+        layers.append(points.encode(x=x, y=y, color=colour, shape=shape))
+        return alt.layer(*layers).properties(width=width, height=240)
 
     seeds = max(told["n"] for page in pages for told in page["arms"].values())
     caption = (

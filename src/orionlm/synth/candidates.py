@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from orionlm.artifact import write_json
 from orionlm.errors import UserError
 from orionlm.inference.client.budget import Amount
 from orionlm.inference.client.store import Store
+from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
 from orionlm.synth.generate import STORE
 from orionlm.synth.methods import METHODS, load
@@ -84,8 +84,8 @@ def written(
     context.progress.say(f"{context.stage}: {candidate.name} writes")
     store = context.run_dir / STORE / context.stage / candidate.name
     try:
-        found = asyncio.run(
-            generate(
+        found = interrupted.run(
+            lambda: generate(
                 seeds, candidate.methods(), [teacher], store, seed=context.seed, progress=context.progress,
                 record=context.record, rows=wanted.get("rows"), tokens=wanted.get("tokens"),
             )

@@ -4,7 +4,8 @@ A student of genuine text writes; the next student learns from that, and writes;
 has only what the last one wrote (Shumailov et al., Nature 631, 2024). `guarded`: the genuine text stays and what was
 written accumulates beside it, with at least `real_share` of the reading genuine (Gerstgrasser et al. 2404.01413). All
 students read as many tokens, all go on from passages of the genuine text (which stay out of what is learned from, as in
-Shumailov et al.), and all are measured on the same held-out text.
+Shumailov et al.), and all are measured on the same held-out text. What a small model wrote costs its first reader at
+once, for the reader gets no better than its writer; collapse is what grows from there, from generation to generation.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ LEVEL = 0.9
 
 
 class Settings(BaseModel):
-    """`generations` of students of `width` after the first, each trained with `flops`. `tokens` are written by each,
-    by default as many as a student reads. `harm`: bits per byte that count as collapse."""
+    """`generations` of students of `width` after the first, each trained with `flops`. `tokens` are written by each, by
+    default as many as the genuine text has. `harm`: the rise from the first reader to the last, in bits per byte, that
+    counts as collapse."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     width: int = Field(default=64, ge=16)
     flops: float = Field(gt=0)
-    generations: int = Field(default=4, ge=1)
+    generations: int = Field(default=4, ge=2)
     tokens: int | None = Field(default=None, gt=0)
     temperature: float = Field(default=1.0, gt=0)
     real_share: float = Field(default=0.5, gt=0, lt=1)
@@ -72,7 +74,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         now = {}
         for line in lines:
             twin = line if line in points else line.replace(REPLACED, GUARDED)
-            rows = _written(settings, inputs["corpus"], here, twin, generation, points[twin]["tokens"], context)
+            rows = _written(settings, inputs["corpus"], here, twin, generation, context)
             written[line] = rows if line.startswith(REPLACED) else written[line] + rows
             compressed = compression_ratio([row.text for row in rows]).value
             now[line] = {
@@ -123,18 +125,16 @@ def _student(
 
 
 def _written(
-    settings: Settings, corpus: Artifact, here: Path, line: str, generation: int, tokens: int, context: Context
+    settings: Settings, corpus: Artifact, here: Path, line: str, generation: int, context: Context
 ) -> list[Row]:
     """What a student writes; made once."""
     folder = here / "rows" / line
     if not row_files(folder):
-        write_rows(folder, _write(settings, corpus, here / "models" / f"{line}-0", generation, tokens, context))
+        write_rows(folder, _write(settings, corpus, here / "models" / f"{line}-0", generation, context))
     return list(read_rows(row_files(folder)))
 
 
-def _write(
-    settings: Settings, corpus: Artifact, model: Path, generation: int, tokens: int, context: Context
-) -> list[Row]:
+def _write(settings: Settings, corpus: Artifact, model: Path, generation: int, context: Context) -> list[Row]:
     from orionlm.inference.engine.load import load_engine
     from orionlm.sampling import Sampling
 
@@ -146,7 +146,7 @@ def _write(
         given += loaded.tokenizer.encode(document.text, add_special_tokens=False).ids
     length = loaded.shape.context - beginning
     rng = np.random.default_rng([context.seed, generation])
-    wanted = settings.tokens or tokens
+    wanted = settings.tokens or len(given)
     rows: list[Row] = []
     made = read = 0
     while made < wanted:
@@ -163,17 +163,14 @@ def _write(
 
 
 def judged(measured: Sequence[dict[str, dict[str, Any]]], harm: float) -> dict[str, Any]:
-    """How far each arm's last generation is from its first, with a t interval over seeds, their spread pooled."""
-    rises = {
-        arm: np.array(
-            [
-                measured[-1][line]["bits_per_byte"] - measured[0][line]["bits_per_byte"]
-                for line in measured[0]
-                if line.startswith(arm)
-            ]
-        )
-        for arm in (REPLACED, GUARDED)
-    }
+    """How far each arm's last generation is from the first that read what a model wrote, with a t interval over seeds,
+    their spread pooled; and what that reading cost at once."""
+
+    def between(arm: str, later: int, earlier: int) -> np.ndarray:
+        lines = [line for line in measured[0] if line.startswith(arm)]
+        return np.array([measured[later][n]["bits_per_byte"] - measured[earlier][n]["bits_per_byte"] for n in lines])
+
+    rises = {arm: between(arm, -1, 1) for arm in (REPLACED, GUARDED)}
     freedom = sum(len(values) - 1 for values in rises.values())
     pooled = sum(((v - v.mean()) ** 2).sum() for v in rises.values()) / freedom if freedom else math.nan
     arms = {}
@@ -183,11 +180,13 @@ def judged(measured: Sequence[dict[str, dict[str, Any]]], harm: float) -> dict[s
         verdict = "cannot tell"
         if low is not None and high is not None:
             verdict = "collapse" if low > harm else "no collapse" if high < harm else "cannot tell"
-        between = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+        ends = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+        at_once = float(between(arm, 1, 0).mean())
         arms[arm] = {
-            "rise": float(values.mean()), "low": low, "high": high, "n": len(values), "verdict": verdict,
-            "says": f"{arm}: {verdict}: {values.mean():+.3f}{between} bits per byte after {len(measured) - 1} "
-            f"generations, n = {len(values)}",
+            "at_once": at_once, "rise": float(values.mean()), "low": low, "high": high, "n": len(values),
+            "verdict": verdict,
+            "says": f"{arm}: {verdict}: {values.mean():+.3f}{ends} bits per byte from generation 1 to "
+            f"{len(measured) - 1}, after {at_once:+.3f} at once, n = {len(values)}",
         }  # fmt: skip
     return {"arms": arms}
 
@@ -204,7 +203,10 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
     numbers = [
         Derived("students", students, "", "seeds · (2 · generations + 1)"),
         Derived(
-            "FLOPs", flops, "FLOP", "students · flops · 13/9: as much is written as read, from beginnings of a quarter"
+            "FLOPs at most",
+            flops,
+            "FLOP",
+            "students · flops · 13/9: no more is written than read, from a quarter given",
         ),
     ]
     return Estimate(numbers, flops, seconds_for(context, [(shape, flops)]) / 2)

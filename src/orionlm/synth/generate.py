@@ -6,7 +6,6 @@ artifacts, where nothing deletes it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import heapq
 import math
@@ -23,6 +22,7 @@ from orionlm.errors import UserError
 from orionlm.inference.client.prices import PriceList
 from orionlm.inference.client.response import Usage
 from orionlm.recipe.estimate import Derived, Estimate
+from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
 from orionlm.synth.methods import METHODS, load
 from orionlm.synth.rows import write_rows
@@ -89,8 +89,8 @@ def run(settings: Any, inputs: dict[str, Artifact], out: Path, context: Context)
     corpus = inputs["corpus"]
     depth = corpus.json("corpus.json").get("depth", 0)
     seeds = drawn(read_documents(shard_files(corpus.path, "train")), settings.documents, context.seed, depth)
-    found = asyncio.run(
-        generate(
+    found = interrupted.run(
+        lambda: generate(
             seeds,
             settings.methods(),
             teachers,

@@ -71,10 +71,21 @@ class Line:
                 continue
             if answer.refused:
                 raise self._refused(client)
-            alone = not (answer.error or "").startswith(UNREACHABLE) and (self._good > before or vain == VAIN)
-            if alone or not _gone(answer):
+            why = answer.error or ""
+            if not _gone(answer) or (vain >= VAIN and not why.startswith(UNREACHABLE)):
                 return answer
-            vain += await self._wait(client, answer.error or "")
+            # That others were answered meanwhile says little: they may have been just before the teacher went away.
+            answers = self._good > before and not why.startswith(UNREACHABLE) and await self._there()
+            if answers and client is self._client:
+                return answer
+            vain += await self._wait(client, why)
+
+    async def _there(self) -> bool:
+        try:
+            await self.endpoint.models()
+        except UserError:
+            return False
+        return True
 
     async def _open(self) -> Client:
         async with self._lock:

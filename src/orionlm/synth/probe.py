@@ -84,7 +84,9 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     from orionlm.gain.runs import read_runs
 
     teachers = teachers_of(settings.candidates, inputs["run"].path if "run" in inputs else None)
-    seeds = drawn(read_documents(shard_files(inputs["corpus"].path, "train")), settings.documents, context.seed)
+    corpus = inputs["corpus"]
+    depth = corpus.json("corpus.json").get("depth", 0)
+    seeds = drawn(read_documents(shard_files(corpus.path, "train")), settings.documents, context.seed, depth)
     baseline = read_runs(inputs["ladder"].file("runs.csv")) if "ladder" in inputs else None
     probe = _Probe(settings, inputs, out / "work", context, seeds, teachers, baseline)
     due = [one.name for one in settings.candidates]
@@ -227,17 +229,19 @@ def _bits(arm: Mapping[str, Any]) -> np.ndarray:
 
 
 def _gains(baseline: RunTable, table: RunTable, names: Sequence[str], stock: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws of ln gain over real text repeated, the same draws of the baseline behind all."""
+    """Draws of ln gain over real text repeated, the same draws of the baseline behind all. What lies beyond the reach
+    of the baseline stands at its end: two that both do cannot be told apart, and no difference is more than known."""
     import numpy as np
 
-    from orionlm.gain.gain import price_levers
+    from orionlm.gain.gain import MAX_FACTOR, price_levers
     from orionlm.gain.runs import join
+    from orionlm.gain.solve import GRID
 
+    largest = float(baseline["flops"].max())
     found = price_levers(join([baseline, table]), levers=[REAL, *names], stock=stock, seed=seed)
-    draws = {gain.lever: gain.fresh.draws for gain in found}
-    with np.errstate(invalid="ignore"):
-        over = {name: draws[name] - draws[REAL] for name in names}
-    return {name: np.where(np.isnan(each), 0.0, each) for name, each in over.items()}
+    ends = {gain.lever: min(math.log(MAX_FACTOR * largest / gain.flops), float(GRID[-1])) for gain in found}
+    draws = {gain.lever: np.clip(gain.fresh.draws, GRID[0], ends[gain.lever]) for gain in found}
+    return {name: draws[name] - draws[REAL] for name in names}
 
 
 def _times(candidates: Mapping[str, Any], student: Mapping[str, Any], ranking: str) -> dict[str, float]:

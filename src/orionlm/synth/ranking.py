@@ -64,9 +64,7 @@ class _ByGain:
         return Interval.of(self.logs[name], LEVEL).to_json()
 
     def behind(self, best: str, name: str, level: float) -> dict[str, float | None]:
-        with np.errstate(invalid="ignore"):
-            logs = self.logs[best] - self.logs[name]
-        return Interval.of(np.where(np.isnan(logs), 0.0, logs), level).to_json()
+        return Interval.of(self.logs[best] - self.logs[name], level).to_json()
 
 
 class _ByBits:
@@ -130,16 +128,16 @@ def concluded(rounds: Sequence[Mapping[str, Any]], left: Mapping[str, str], unit
         tied = [line["name"] for line in last[1:] if line["verdict"] == "cannot tell"]
         winners[ranking] = {"name": last[0]["name"], "tied": tied, "pays": last[0]["pays"]}
         unknown = [name for name in rounds[-1]["candidates"] if name not in seen]
-        says.append(f"{words}: {_says(last[0], tied, unit, len(seen))}" + _unranked(unknown))
+        says.append(f"{words}: {_says(last[0], tied, unit, ranking, len(seen))}" + _unranked(unknown))
     return {"unit": unit, "rankings": rankings, "winners": winners, "says": says}
 
 
-def _says(best: Mapping[str, Any], tied: Sequence[str], unit: str, ranked: int) -> str:
+def _says(best: Mapping[str, Any], tied: Sequence[str], unit: str, ranking: str, ranked: int) -> str:
     if unit == "gain":
         value = f"{span(best)} of the compute of real text repeated"
     else:
         between = "" if best["low"] is None else f" ({best['low']:+.3f} to {best['high']:+.3f})"
-        paid = " for each plain student's price" if best["value"] > 0 else ""
+        paid = " for each plain student's price" if best["value"] > 0 and ranking != "bits" else ""
         value = f"{best['value']:+.3f}{between} bits per byte saved{paid}"
     pays = {"yes": "it pays", "no": "it does not pay", "cannot tell": "cannot tell whether it pays"}[best["pays"]]
     if tied:

@@ -102,16 +102,25 @@ def compared(found: Mapping[str, Sequence[Results]]) -> list[dict[str, Any]]:
         scores = {kind: _scores(results, line.task) for kind, results in found.items()}
         better = -1 if line.metric == "bits_per_byte" else 1
         over_runs = difference({REAL: better * scores[PLAIN], SPECIALIST: better * scores[SPECIALIST]}, SPECIALIST)
+        if not all(np.isfinite(each).all() for each in scores.values()):  # a model answered nothing to be graded
+            over_runs = over_runs | {"value": None, "low": None, "high": None}
         verdict = _verdict(over_runs, told["difference"])
-        between = "" if over_runs["low"] is None else f" ({over_runs['low']:+.3f} to {over_runs['high']:+.3f})"
         lines.append({
             "task": line.task, "metric": line.metric, "over_runs": over_runs, "over_questions": told["difference"],
-            **{kind: {"mean": float(each.mean()), "runs": each.tolist()} for kind, each in scores.items()},
-            "verdict": verdict,
-            "says": f"{line.task}: {scores[SPECIALIST].mean():.3f} with synthetic text, {scores[PLAIN].mean():.3f} "
-            f"without, {over_runs['value']:+.3f}{between} over {len(scores[PLAIN])} runs of each: {verdict}",
+            **{kind: _told(each) for kind, each in scores.items()},
+            "verdict": verdict, "says": f"{line.task}: {_says(scores, over_runs)}: {verdict}",
         })  # fmt: skip
     return lines
+
+
+def _says(scores: Mapping[str, np.ndarray], over_runs: Mapping[str, Any]) -> str:
+    if over_runs["value"] is None:
+        return "a model has no score"
+    between = "" if over_runs["low"] is None else f" ({over_runs['low']:+.3f} to {over_runs['high']:+.3f})"
+    return (
+        f"{scores[SPECIALIST].mean():.3f} with synthetic text, {scores[PLAIN].mean():.3f} without, "
+        f"{over_runs['value']:+.3f}{between} over {len(scores[PLAIN])} runs of each"
+    )
 
 
 def _pooled(results: Sequence[Results]) -> Results:
@@ -123,6 +132,12 @@ def _pooled(results: Sequence[Results]) -> Results:
 def _scores(results: Sequence[Results], task: str) -> np.ndarray:
     lines = [line for each in results for line in each.summary["tasks"] if line["task"] == task]
     return np.array([line["estimate"]["value"] if line["estimate"] else np.nan for line in lines])
+
+
+def _told(scores: np.ndarray) -> dict[str, Any]:
+    """None where there is no score."""
+    runs = [float(score) if np.isfinite(score) else None for score in scores]
+    return {"mean": None if None in runs else float(scores.mean()), "runs": runs}
 
 
 def _verdict(over_runs: Mapping[str, Any], over_questions: Mapping[str, Any] | None) -> str:

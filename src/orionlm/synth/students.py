@@ -34,7 +34,8 @@ PLACES = 256
 
 class Settings(BaseModel):
     """A student has `width` and `flops` of training, the same for all. `share` of what it reads is synthetic where any
-    is. `branches`: after which shares of its training a finished model is measured; the best one counts."""
+    is, or less: synthetic text is read no more often than the real. `branches`: after which shares of its training a
+    finished model is measured; the best one counts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     width: int = Field(default=64, ge=16)
@@ -131,7 +132,8 @@ def plan_students(
     def mixture(arm: str) -> Mixture:
         if arm == REAL:
             return Mixture((REAL,), (PLACES,), (), 0.0, most, (size[REAL],))
-        written = max(1, min(PLACES - 1, round(settings.share * PLACES)))
+        share = min(settings.share, size[arm] / (size[arm] + size[REAL]))
+        written = max(1, min(PLACES - 1, round(share * PLACES)))
         return Mixture((REAL, arm), (PLACES - written, written), (), 0.0, most, (size[REAL], size[arm]))
 
     runs = [

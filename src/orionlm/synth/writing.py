@@ -29,6 +29,10 @@ UNCOUNTED = 10  # kept rows of no tokens, where tokens are wanted: the teacher d
 REASONS = 20  # that the report names
 
 
+class _Hopeless(UserError):
+    """One method keeps nothing; others may."""
+
+
 @dataclass
 class Generated:
     """The rows, rejected ones too (their `error` says why), in the order of methods and seeds; what it took; lines that
@@ -118,6 +122,8 @@ async def write(
             for each in work:
                 each.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+    if all(part.hopeless for part in parts):
+        raise UserError(parts[0].hopeless)
     found = Generated([row for part in parts for row in part.rows])
     found.warnings = [warning for part in parts for warning in part.warnings] + _revisions(found.rows)
     for warning in found.warnings:
@@ -133,6 +139,7 @@ class _Part:
         self.rows: list[Row] = []
         self.kept = self.tokens = 0
         self.warnings: list[str] = []
+        self.hopeless = ""
         self._texts: set[bytes] = set()
 
     async def write(
@@ -151,6 +158,10 @@ class _Part:
                     show()
                     if self.enough:
                         return
+            except _Hopeless as end:
+                self.hopeless = str(end)
+                self.warnings.append(self.hopeless)
+                return
             finally:
                 await rows.aclose()
             if self.most_rows is None and self.most_tokens is None:
@@ -186,7 +197,7 @@ class _Part:
                 )
         elif not self.kept and len(self.rows) >= HOPELESS:
             worst, count = Counter(row.error for row in self.rows).most_common(1)[0]
-            raise UserError(
+            raise _Hopeless(
                 f"{self.name}: none of the first {len(self.rows)} rows can be kept ({count}: {worst}); mend that, "
                 "what was answered is kept"
             )

@@ -8,8 +8,14 @@ import pytest
 
 from orionlm.artifact import Artifact
 from orionlm.data.documents import Document, TableFile, schema
+from orionlm.errors import UserError
+from orionlm.progress import Progress
 from orionlm.recipe.context import Context
-from orionlm.synth.gate.align import Settings, derive, run
+from orionlm.recipe.recipe import parse_recipe
+from orionlm.recipe.rehearsal import rehearse
+from orionlm.recipe.run import run_recipe
+from orionlm.settings import parse_toml
+from orionlm.synth.gate.align import Settings, _left_out, derive, run
 from orionlm.synth.gate.mend import mend
 from orionlm.synth.rows import Row, read_rows, row_files, write_rows
 
@@ -48,6 +54,24 @@ def test_what_cannot_be_saved_is_rejected(texts, elsewhere):
 def test_copies_alone_leave_nothing_that_could_be_admitted(texts):
     found = mend(texts[:300], rows(texts[:300]))
     assert found.after.verdict == "rejected" and found.after.faults[0] == "copying of seeds"
+
+
+@pytest.mark.slow
+def test_rows_that_come_back_to_a_phrase_more_often_than_real_texts_go_until_few_enough_do(texts):
+    rng = np.random.default_rng(1)
+
+    def haunted(text: str) -> str:
+        words = text.split(" ")
+        phrase = words[: min(8, len(words))]
+        for place in sorted(rng.integers(0, len(words), 3), reverse=True):
+            words[place:place] = phrase
+        return " ".join(words)
+
+    real, held = texts[:450], texts[450:]
+    found = mend(real, rows([haunted(text) if n % 2 else text for n, text in enumerate(held)]))
+    was, now = ({one.name: one for one in report.measures}["said again"] for report in (found.before, found.after))
+    assert was.verdict != "passes" and now.value < was.value / 2
+    assert any(step.name == "repeats itself most" and step.after < step.before for step in found.steps)
 
 
 @pytest.mark.slow
@@ -127,3 +151,39 @@ def test_pieces_of_a_text_are_held_against_pieces(tmp_path, inputs, texts):
 
 def test_a_dry_run_says_how_much_is_compared(tmp_path):
     assert derive(Settings(texts=700), {}, context(tmp_path)).numbers[0].value == 700
+
+
+def test_an_unknown_format_or_suite_is_told_before_any_stage_runs(tmp_path):
+    with pytest.raises(ValueError, match="there is no format 'fac'; did you mean faq"):
+        Settings(format="fac")
+    with pytest.raises(ValueError, match="there is no format 'fac'"):
+        Settings(format={"rephrase": "fac"})
+    recipe = parse_recipe(
+        parse_toml(
+            """
+name = "t"
+[stage.corpus]
+kind = "corpus"
+sources = [{ files = ["nothing-is-read.txt"] }]
+[stage.rows]
+kind = "generate"
+inputs = { corpus = "corpus" }
+seeded = {}
+teachers = [{ url = "http://127.0.0.1:1/v1" }]
+[stage.aligned]
+kind = "align"
+inputs = { corpus = "corpus", rows = "rows" }
+suites = ["storys"]
+""",
+            "t.toml",
+        )
+    )
+    for begin in (run_recipe, rehearse):
+        with pytest.raises(UserError, match="stage aligned: suite 'storys': .*did you mean stories"):
+            begin(recipe, tmp_path / "run", progress=Progress(quiet=True))
+
+
+def test_rows_beyond_texts_are_told_with_the_setting_that_admits_them():
+    assert Settings().texts == 20_000
+    said = _left_out([Row("a", "m")] * 30, Settings(texts=200))
+    assert said == "30 rows are left out: texts = 230 admits them"

@@ -59,6 +59,23 @@ def test_nine_in_ten_intervals_of_a_rank_difference_hold_it(shift):
     assert 0.86 <= held / 400 <= 0.94
 
 
+@pytest.mark.parametrize("by", ["rank", "share"])
+def test_texts_of_one_document_count_as_the_few_that_they_are(by):
+    """60 documents of eight alike texts a side: without their documents the intervals are far too narrow."""
+    rng, held = np.random.default_rng(4), {True: 0, False: 0}
+    groups = np.repeat(np.arange(60), 8)
+    for _ in range(300):
+        sides = [np.repeat(rng.normal(0, 1, 60), 8) + rng.normal(0, 0.5, 480) for _ in range(2)]
+        for told in held:
+            owners = (groups, groups) if told else None
+            if by == "rank":
+                found = ranks_higher("x", "f", *sides, 0.3, owners=owners)
+            else:
+                found = more_often("x", "f", sides[0] > 0.5, sides[1] > 0.5, 0.3, owners=owners)
+            held[told] += found.low <= 0 <= found.high
+    assert held[True] / 300 >= 0.84 and held[False] / 300 < 0.6
+
+
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0, float("nan")]), max_size=12), st.lists(st.floats(-2, 2), max_size=12))
 def test_ranks_stay_between_minus_one_and_one_whatever_the_values(rows, real):
     found = ranks_higher("x", "f", np.array(rows), np.array(real), 0.3, two_sided=True)

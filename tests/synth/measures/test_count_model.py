@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionlm.synth.measures.count_model import CountModel, worth
+from orionlm.synth.measures.count_model import Counts, worth
 
 TEXTS = st.lists(st.text("abé \n", max_size=20), min_size=1, max_size=4)
 
@@ -34,7 +34,9 @@ def by_hand(train, text, order):
 
 @given(TEXTS, st.text("abé ", min_size=1, max_size=20), st.integers(0, 3))
 def test_it_is_the_definition(train, text, order):
-    found = CountModel(train, order).bits(["other", text])[1]
+    texts = [*train, "other", text]
+    read = np.arange(len(texts)) < len(train)
+    found = Counts(texts, order).bits(read, ~read)[1]
     assert math.isclose(found, by_hand(train, text, order), rel_tol=1e-9)
 
 
@@ -48,7 +50,7 @@ def corpus(count, seed, vocabulary=400):
 
 def priced(rows, real, owners=None):
     groups = [f"d{n}" for n in range(len(real))]
-    return worth(real, groups, rows, owners or [()] * len(rows))
+    return worth(real, groups, rows, owners or [()] * len(rows)).doublings
 
 
 def test_genuine_text_is_worth_the_more_the_more_there_is_and_noise_nothing():
@@ -73,9 +75,19 @@ def test_half_as_good_text_is_worth_less_and_copies_next_to_nothing_or_harm():
 
 def test_too_little_to_go_by_is_unknown():
     assert not priced(["a"], ["b", "c"]).known
-    assert not worth([], [], [], []).known
+    assert not worth([], [], [], []).share.known
     assert not priced([], corpus(8, 0)).known
 
 
 def test_nothing_read_is_eight_bits_and_nothing_to_predict_is_not_a_number():
-    assert CountModel([]).bits(["abc"])[0] > 7 and np.isnan(CountModel(["abc"]).bits([""])[0])
+    nothing, everything = np.zeros(2, bool), np.ones(2, bool)
+    assert Counts(["abc", ""]).bits(nothing, everything)[0] > 7
+    assert np.isnan(Counts(["abc", ""]).bits(everything, everything)[1])
+
+
+def test_genuine_text_teaches_its_share_and_the_text_at_hand_told_again_nothing():
+    real = corpus(80, 0)
+    groups = [f"d{n}" for n in range(len(real))]
+    fresh = worth(real, groups, corpus(80, 1), [()] * 80).share
+    again = worth(real, groups, real, [(name,) for name in groups]).share
+    assert again.high < 0.2 < fresh.low < fresh.high < 1.2

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from orionlm.errors import UserError
+from orionlm.synth.gate.gate import GateSettings, gate
 from orionlm.synth.measures.clusters import assign, kmeans, shares
 from orionlm.synth.measures.embedding import Embedding
 from orionlm.synth.measures.mauve import mauve
 from orionlm.synth.measures.mmd import mmd2
 from orionlm.synth.measures.sentence_model import SentenceModel
+from orionlm.synth.rows import Row
 from synth.measures.words import mixed, written
 
 
@@ -94,6 +96,10 @@ def test_a_local_sentence_model_places_texts_by_its_vectors(tmp_path):
     x = model.transform(["cat cat", "dog", "tax", ""])
     assert x[0] @ x[1] > 0.99 > 0.1 > x[0] @ x[2] and np.isfinite(x).all()
     assert model.transform([]).shape == (0, 2)
+    texts = [" ".join(["cat", "tax", "dog"][n % 3 : n % 3 + 2] * (1 + n % 5)) for n in range(240)]
+    rows = [Row(text, "m") for text in texts[120:]]
+    by = [gate(texts[:120], rows, GateSettings(embed=folder)).to_json() for folder in (None, tmp_path / "model")]
+    assert by[0] != by[1] and by[0]["verdict"] == by[1]["verdict"]
     (tmp_path / "model/model.safetensors").write_bytes(b"spoilt")
     with pytest.raises(UserError, match="not a model2vec model that can be read"):
         SentenceModel(tmp_path / "model")

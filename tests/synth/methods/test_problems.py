@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orionlm.errors import UserError
 from orionlm.synth.desk import Ask, Reply, Seed
 from orionlm.synth.methods.problems import Settings, write
 from orionlm.synth.reward.agreement import agreement
@@ -113,3 +114,16 @@ def test_without_a_majority_it_is_rejected(answers: list[str], why: str) -> None
 def test_the_same_seed_asks_the_same_questions_and_each_family_its_own() -> None:
     texts = [[row.text for row in solved(lambda prompt, ask: "Answer: 1", families=["programs"])] for _ in range(2)]
     assert texts[0] == texts[1] and len(set(texts[0])) == 8
+
+
+def test_what_a_family_cannot_give_is_told_before_any_question_is_asked() -> None:
+    asked: list[str] = []
+
+    def script(prompt: str, ask: Ask) -> str:
+        asked.append(prompt)
+        return "Answer: 1"
+
+    easy = {"arithmetic": {"digits": 1}}
+    with pytest.raises(UserError, match="generator arithmetic: n = 1,000, but there are only"):
+        solved(script, families=["programs", "arithmetic"], questions=1000, difficulty=easy)
+    assert not asked

@@ -60,7 +60,8 @@ class Tariff:
         """Refuse a limit that could not be held for `model`."""
         if limits.dollars is not None and self.price(model) is None:
             raise UserError(
-                f"budget in dollars: no price is known for model {model!r}; give one with --prices FILE.toml: "
+                f"budget in dollars: no price is known for model {model!r}; give one with --prices FILE.toml, "
+                'in a recipe prices = "FILE.toml" of its teacher: '
                 f'[[price]] model = "{model}", prompt and completion in dollars per million tokens, source, date'
             )
         if limits.flops is not None and model not in self.flops_per_token:

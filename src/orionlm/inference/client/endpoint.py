@@ -116,6 +116,8 @@ class Endpoint:
             )
         if 300 <= status < 400:
             raise UserError(f"{self.url}: moved (HTTP {status}); give the new address")
+        if status in (502, 503, 504):  # a proxy, or a server that is not ready
+            raise UserError(f"{self.url}: nobody answers there yet (HTTP {status}); start the server, or wait for it")
         try:
             rows = json.loads(body)["data"] if status == 200 else []
             return [_model(row) for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from orionlm.artifact import Artifact, write_json
 from orionlm.data.decontamination.decontaminate import Given
 from orionlm.data.documents import Document, genuine, read_documents, shard_files
 from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
+from orionlm.synth.gate.declared import formats
 from orionlm.synth.gate.gate import GateSettings, gate
 from orionlm.synth.gate.mend import Mended, mend
 from orionlm.synth.rows import Row, read_rows, row_files, write_rows
@@ -39,14 +40,30 @@ class Settings(GateSettings):
     excerpts: bool = False
     suites: tuple[str | Given, ...] = ()
     mend: bool = True
-    texts: int = Field(default=5000, ge=100)
+    texts: int = Field(default=20_000, ge=100)
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, format: str | dict[str, str]) -> str | dict[str, str]:
+        formats(format, [])  # UserError is a ValueError
+        return format
+
+
+def can_begin(settings: Settings) -> None:
+    """That its suites can be read, before anything is made."""
+    _suites(settings)
+
+
+def _suites(settings: Settings) -> list[Suite]:
+    from orionlm.tasks.suite import load_suite
+
+    named = [entry if isinstance(entry, Given) else Given(suite=entry) for entry in settings.suites]
+    return [load_suite(entry.suite, entry.given) for entry in named]
 
 
 def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Writes `rows-*.parquet`, what stays; `dropped-*.parquet` with reasons; `gate.json`: the verdict on what stays,
     what it was before, and what each step of mending removed."""
-    from orionlm.tasks.suite import load_suite
-
     began = time.perf_counter()
     if settings.excerpts:
         settings = settings.model_copy(update={"pieces": True})
@@ -58,9 +75,10 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     documents = list(genuine(read_documents(shard_files(inputs["corpus"].path, "train"))))
     ids, real = _real(documents, rows, settings, rng)
     held_out = [one.text for one in read_documents(shard_files(inputs["corpus"].path, "validation"))]
-    named = [entry if isinstance(entry, Given) else Given(suite=entry) for entry in settings.suites]
-    suites: list[Suite] = [load_suite(entry.suite, entry.given) for entry in named]
+    suites = _suites(settings)
     context.progress.say(f"{context.stage}: {len(rows):,} rows against {len(real):,} real texts")
+    if spare:
+        context.progress.say(f"{context.stage}: {_left_out(spare, settings)}")
     if settings.mend:
         found = mend(real, rows, settings, seed=context.seed, held_out=held_out, suites=suites, groups=ids)
     else:
@@ -72,7 +90,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         found = Mended(usable, refused, report, report)
     write_rows(out, found.rows)
     write_rows(out, chain(found.dropped, (row.judged("gate", "beyond `texts`") for row in spare)), "dropped")
-    write_json(out / "gate.json", _page(found, ids, spare))
+    write_json(out / "gate.json", _page(found, ids, spare, settings))
     context.progress.say(f"{context.stage}: {found.after.says()}")
     context.record("verify", seconds=time.perf_counter() - began)
 
@@ -110,11 +128,16 @@ def _real(
     return [id for id, _ in pieces], [text for _, text in pieces]
 
 
-def _page(found: Mended, ids: Sequence[str], spare: Sequence[Row]) -> dict[str, Any]:
+def _left_out(spare: Sequence[Row], settings: Settings) -> str:
+    return f"{len(spare):,} rows are left out: texts = {settings.texts + len(spare)} admits them"
+
+
+def _page(found: Mended, ids: Sequence[str], spare: Sequence[Row], settings: Settings) -> dict[str, Any]:
     reasons = Counter(row.error.partition(": not drawn")[0] for row in found.dropped)
     asked = Counter(ids[place] for place in found.wanted)
     return found.to_json() | {
         "reasons": dict(reasons.most_common()),
         "not_compared": len(spare),
+        **({"left_out": _left_out(spare, settings)} if spare else {}),
         "wanted": [{"document": id, "rows": count} for id, count in asked.most_common(200)],
     }

@@ -72,7 +72,8 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     sides.first_of_family = ~flags
     # Among more texts there are more copies: as many of either.
     later = [families(kernel[:size, :size]) for kernel in kernels]
-    found = [more_often("near copies of one another", FAULT, later[1], later[0], MARGIN)]
+    owners = sides.owners(chosen[:size], sides.some[0][:size])
+    found = [more_often("near copies of one another", FAULT, later[1], later[0], MARGIN, owners=owners)]
     (real, real_error), (row, row_error) = map(log_mean_square, _equally_long(sides))
     change, error = row - real, math.hypot(real_error, row_error)
     value, low, high = (

@@ -121,9 +121,10 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     by_row = (in_runs >= least) | (of_one >= NEAR)
     seeded = any(sides.seeds)
     by_seed = of_own_seed(rows, sides.seeds, sides.as_real) if seeded else np.zeros(len(rows), bool)
-    found = [more_often("copies of real text", FAULT, by_row, by_real, MARGIN)]
+    found = [more_often("copies of real text", FAULT, by_row, by_real, MARGIN, owners=sides.owners())]
     if seeded:
         own = np.array([bool(seed) for seed in sides.seeds])
         # A real text has no seed to copy: the share itself counts.
-        found.append(more_often("copies of the seed", FAULT, by_seed[own], np.zeros(len(real), bool), SEED_MARGIN))
+        none = np.zeros(len(real), bool)
+        found.append(more_often("copies of the seed", FAULT, by_seed[own], none, SEED_MARGIN, owners=sides.owners(own)))
     return found, np.where(by_seed, CERTAIN, by_row * np.maximum(in_runs, of_one))

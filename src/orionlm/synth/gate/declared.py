@@ -66,14 +66,23 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         lacks[number] = format != "as real" and not FORMATS[format](text)
     declared = ~sides.as_real
     if declared.any():
-        found.append(
-            more_often("without the declared format", FAULT, lacks[declared], np.zeros(len(sides.real), bool), MARGIN)
-        )
+        none, owners = np.zeros(len(sides.real), bool), sides.owners(declared)
+        found.append(more_often("without the declared format", FAULT, lacks[declared], none, MARGIN, owners=owners))
     if sides.as_real.any():
         rows = _layout([text for text, real in zip(sides.inner_rows, sides.as_real, strict=True) if real])
         real = _layout(sides.bare_real)
         for column, name in enumerate(("characters a line", "share of signs", "lines with a mark")):
-            found.append(ranks_higher(name, FAULT, rows[:, column], real[:, column], LAYOUT_MARGIN, two_sided=True))
+            found.append(
+                ranks_higher(
+                    name,
+                    FAULT,
+                    rows[:, column],
+                    real[:, column],
+                    LAYOUT_MARGIN,
+                    two_sided=True,
+                    owners=sides.owners(sides.as_real),
+                )
+            )
     return found, lacks
 
 

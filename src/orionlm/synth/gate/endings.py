@@ -57,7 +57,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         against[there] = ends.cut([sides.bare_real[n] for n in there]) > 0.5
         chance += ends.cut(sides.inner_rows) / 2
     flags = asked & (chance > 0.5)
-    return [more_often("cut ends", FAULT, flags[asked], against, MARGIN)], flags * chance
+    return [more_often("cut ends", FAULT, flags[asked], against, MARGIN, owners=sides.owners(asked))], flags * chance
 
 
 class Ends:

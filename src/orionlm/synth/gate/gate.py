@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from threadpoolctl import threadpool_limits
 
 from orionlm.synth.gate import (
     collapse,
@@ -19,7 +21,6 @@ from orionlm.synth.gate import (
     language,
     leakage,
     lengths,
-    lessons,
     repetition,
     residue,
     templates,
@@ -44,24 +45,25 @@ FAMILIES = {
     "endings": endings,
     "lengths": lengths,
     "format": declared,
-    "lessons": lessons,
 }
 
 
 class GateSettings(BaseModel):
     """`format`: what the rows were asked to look like: "as real" text by default, a format's name (see `declared`), one
     for each method ({ "rephrase/faq" = "faq" }), or "declared": as each row says (`more`'s format). `pieces`: texts and
-    rows were cut to some length, which therefore says nothing."""
+    rows were cut to some length, which therefore says nothing. `embed`: a folder with a model2vec model, by which the
+    described distances are measured; else by hashed words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: str | dict[str, str] = "as real"
     pieces: bool = False
+    embed: Path | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """`faults`: what was found, the one that explains most first. `bad`: by family, how bad each row is (0: not at
-    all); `usual`: which share of real texts has it too."""
+    """`faults`: what was found, the one that explains most first; `score`: what the rows would teach. `bad`: by family,
+    how bad each row is (0: not at all); `usual`: which share of real texts has it too."""
 
     verdict: Verdict
     faults: list[str]
@@ -78,14 +80,18 @@ class Report:
         return {name: family.FAULT for name, family in FAMILIES.items()}
 
     def says(self) -> str:
-        of = f"{self.n_synthetic:,} rows against {self.n_real:,} real texts, score {self.score:.2f}"
+        of = f"{self.n_synthetic:,} rows against {self.n_real:,} real texts"
+        of += f", score {self.score:.2f}" if math.isfinite(self.score) else ""
         if self.verdict == "rejected":
             return f"rejected: {', '.join(self.faults)}; {of}"
         if self.verdict == "cannot tell":
             if min(self.n_real, self.n_synthetic) < FEWEST:
                 return f"cannot tell: {of}; {FEWEST} of either are the fewest"
-            unsure = dict.fromkeys(measure.name for measure in self.measures if measure.verdict == "cannot tell")
-            return f"cannot tell: {', '.join(unsure)}; {of}; more rows narrow the intervals"
+            unsure = {one.name: math.isfinite(one.value) for one in self.measures if one.verdict == "cannot tell"}
+            why = "more rows and real texts narrow the intervals"
+            if not any(unsure.values()):
+                why = next((one.note for one in self.measures if one.verdict == "cannot tell" and one.note), "")
+            return f"cannot tell: {', '.join(unsure)}; {of}{why and '; ' + why}"
         left = [measure.name for measure in self.measures if measure.verdict == "not measured"]
         return f"admitted: {of}" + (f"; not measured: {', '.join(left)}" if left else "")
 
@@ -93,7 +99,7 @@ class Report:
         return {
             "verdict": self.verdict,
             "faults": self.faults,
-            "score": round(self.score, 6),
+            "score": round(self.score, 6) if math.isfinite(self.score) else None,
             "n_real": self.n_real,
             "n_synthetic": self.n_synthetic,
             "says": self.says(),
@@ -101,6 +107,8 @@ class Report:
         }
 
 
+# Vectors are short and matrices sparse: threads of BLAS would only wait for one another.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def gate(
     real: Sequence[str],
     rows: Sequence[Row],
@@ -113,12 +121,12 @@ def gate(
     describe: bool = True,
 ) -> Report:
     """`suites`: of `tasks.suite`; `held_out`: text that models will be measured on. `groups`: which document each real
-    text is (a piece of), as the rows' `seeds` name them. `describe`: also say by the field's distances how far the rows
-    are. Rows with an `error` or without text do not count."""
+    text is (a piece of), as the rows' `seeds` name them. `describe`: also say what the rows would teach, and how far
+    they are by the field's distances. Rows with an `error` or without text do not count."""
     settings = settings or GateSettings()
     usable = [row for row in rows if row.text.strip() and not row.error]
     formats = declared.formats(settings.format, usable)
-    sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces)
+    sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces, settings.embed)
     measures: list[Measure] = []
     bad: dict[str, Array] = {}
     usual: dict[str, float] = {}
@@ -134,9 +142,7 @@ def gate(
 
 
 def score(measures: Sequence[Measure]) -> float:
-    """Π (1 − size)^(1/2) over the faults' worst measures, what chance explains taken off: 1 for text like the real."""
-    worst: dict[str, float] = {}
-    for measure in measures:
-        if measure.margin is not None and math.isfinite(measure.low):
-            worst[measure.fault] = max(worst.get(measure.fault, 0.0), min(1.0, max(0.0, measure.low)))
-    return float(np.prod([math.sqrt(1 - size) for size in worst.values()])) if worst else 0.0
+    """One number that ranks sets as training does (benchmarks/gate_predicts.py): 1 for rows that teach as much as real
+    text by a model of counts, 0.5 for those that teach nothing, 0 where they harm as much; NaN where unknown."""
+    share = next((one.value for one in measures if one.name == distances.SHARE), math.nan)
+    return float((1 + np.clip(share, -1, 1)) / 2)

@@ -34,7 +34,15 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         return [not_measured("another language", FAULT, "the real text's language cannot be told")], flags
     flags = _others(sides.rows, keep)
     return [
-        more_often("another language", FAULT, flags, _others(sides.real, keep), MARGIN, "real: " + ", ".join(keep))
+        more_often(
+            "another language",
+            FAULT,
+            flags,
+            _others(sides.real, keep),
+            MARGIN,
+            "real: " + ", ".join(keep),
+            owners=sides.owners(),
+        )
     ], flags
 
 

@@ -30,7 +30,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         index = Index(sides.suites)
         found |= np.array([bool(hits) for hits in index.find(sides.rows)], bool)
         real = np.array([bool(hits) for hits in index.find(sides.real)], bool)
-        measures.append(more_often("items of suites", FAULT, found, real, MARGIN))
+        measures.append(more_often("items of suites", FAULT, found, real, MARGIN, owners=sides.owners()))
     else:
         measures.append(not_measured("items of suites", FAULT, "no suites were given"))
     if sides.held_out:
@@ -46,7 +46,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
             flag[text[few]] = True
             flags.append(flag)
         found |= flags[0]
-        measures.append(more_often("held-out text", FAULT, flags[0], flags[1], MARGIN))
+        measures.append(more_often("held-out text", FAULT, flags[0], flags[1], MARGIN, owners=sides.owners()))
     return measures, found
 
 

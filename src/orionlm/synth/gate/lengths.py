@@ -31,10 +31,20 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         return [not_measured("length", FAULT, "another format is declared")], none
     real, rows = lengths(sides.real), lengths(sides.rows)[sides.as_real]
     learned, compared = sides.halves
-    found = [ranks_higher("length", FAULT, rows, real, RANK_MARGIN, two_sided=True)]
+    found = [ranks_higher("length", FAULT, rows, real, RANK_MARGIN, two_sided=True, owners=sides.owners(sides.as_real))]
     if len(learned):
         low, high = np.quantile(real[learned], [0.1, 0.9])
         outside, against = ((values < low) | (values > high) for values in (rows, real[compared]))
         note = f"outside {low:.0f} to {high:.0f} characters"
-        found.append(more_often("very short or long", FAULT, outside, against, OUTSIDE_MARGIN, note))
+        found.append(
+            more_often(
+                "very short or long",
+                FAULT,
+                outside,
+                against,
+                OUTSIDE_MARGIN,
+                note,
+                owners=sides.owners(sides.as_real, compared),
+            )
+        )
     return found, none

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from orionlm.synth.gate import topics
-from orionlm.synth.gate.content import Vocabulary, words
+from orionlm.synth.gate import repetition, topics
+from orionlm.synth.gate.content import Tokens, Vocabulary, words
 from orionlm.synth.gate.endings import trimmed
 from orionlm.synth.gate.gate import GateSettings, Report, gate
 from orionlm.synth.gate.lengths import lengths
@@ -104,6 +105,7 @@ class _Set:
         return [row.text for row in self.rows]
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def mend(
     real: Sequence[str],
     rows: Sequence[Row],
@@ -152,9 +154,13 @@ def mend(
         # A third of the real text is less sure of everything: what all of it passed is not to be mended.
         passed = {one.name for one in before.measures if one.verdict == "passes"}
         if "far from real text" in _failing(before):  # a third of the real text is easier to be near to
-            near, own = topics.nearest(_vocabulary(rule, left.texts), names[first], [row.seeds for row in left.rows])
-            nearest = _near_enough(near, own)
-            left.draw("the farthest from real text", nearest, f"{len(nearest)} of {len(near)} rows are near enough")
+            nearest = _near_enough(rule, names[first], left)
+            said = f"{len(nearest)} of {len(left.rows)} rows are near enough"
+            left.draw("the farthest from real text", nearest, said)
+            found = judge(first, left.rows)
+        if "said again" in _failing(found) - passed and len(left.rows) >= FEWEST:
+            plainest = _plain_enough(rule, left)
+            left.draw("repeats itself most", plainest, f"{len(plainest)} of {len(left.rows)} rows repeat no more")
             found = judge(first, left.rows)
         if "mixture of topics" in _failing(found) - passed and len(left.rows) >= FEWEST:
             wanted = _topics(left, rule, real, len(usable))
@@ -168,7 +174,8 @@ def mend(
         if _unsure(found) & _unsure(before) & {"topics", "format", "templates"} and len(left.rows) >= FEWEST:
             told = two_sample(rule, left.texts, names[first].tolist(), [row.seeds for row in left.rows], seed=seed)
             kept = reject(told, seed)
-            left.draw("rejection by density ratio", kept.rows, kept.says)
+            if len(kept.rows) >= FEWEST:
+                left.draw("rejection by density ratio", kept.rows, kept.says)
         _drop(left, judge(first, left.rows), ("templates", "repetition"))  # what was rare before so much went
     after = judge(unseen, left.rows, describe=True)
     if len(left.rows) < max(FEWEST, SMALLEST * len(usable)) and after.verdict != "rejected":
@@ -225,15 +232,36 @@ def _trim(left: _Set, found: Report) -> None:
     )
 
 
-def _near_enough(near: Array, own: Array) -> Array:
-    """The rows without the farthest: as many as leave a third of the margin that is granted, on real text that the rule
-    was made from."""
-    order = np.argsort(-near, kind="stable")
-    least = max(1, round(SMALLEST * len(near)))
-    for size in range(len(near), least, -max(1, len(near) // 50)):
-        if ranks_higher("", "", -near[order[:size]], -own, topics.FAR_MARGIN).value <= topics.FAR_MARGIN / 3:
-            return np.sort(order[:size])
-    return np.sort(order[:least])
+def _near_enough(rule: Sequence[str], names: Array, left: _Set) -> Array:
+    """The rows without the farthest: as many as leave a third of the margin that is granted. How many, is said by each
+    half of the documents of rows that the other half chose: what is near to a text is less near to the next."""
+    seeds = [row.seeds for row in left.rows]
+
+    def nearest(places: Array) -> tuple[Array, Array]:
+        return topics.nearest(_vocabulary([rule[n] for n in places], left.texts), names[places], seeds)
+
+    halves = split(names, np.random.default_rng([left.seed, 23]), 2)
+    found = [nearest(half) for half in halves if len(half)]
+    size = least = max(1, round(SMALLEST * len(seeds)))
+    for size in range(len(seeds), least, -max(1, len(seeds) // 50)):
+        far = [
+            ranks_higher("", "", -near[np.argsort(-chosen, kind="stable")[:size]], -own, topics.FAR_MARGIN).value
+            for (chosen, _), (near, own) in zip(found, found[::-1], strict=True)
+        ]
+        if np.mean(far) <= topics.FAR_MARGIN / 3:
+            break
+    return np.sort(np.argsort(-nearest(np.arange(len(rule)))[0], kind="stable")[:size])
+
+
+def _plain_enough(rule: Sequence[str], left: _Set) -> Array:
+    """The rows without those that say most of what they say again: as many as leave a third of the margin."""
+    real, rows = (repetition.said_again(Tokens(texts)) for texts in (rule, left.texts))
+    order = np.argsort(rows, kind="stable")
+    size = least = max(1, round(SMALLEST * len(rows)))
+    for size in range(len(rows), least, -max(1, len(rows) // 50)):
+        if ranks_higher("", "", rows[order[:size]], real, repetition.RANK_MARGIN).value <= repetition.RANK_MARGIN / 3:
+            break
+    return np.sort(order[:size])
 
 
 def _topics(left: _Set, rule: Sequence[str], real: Sequence[str], rows: int) -> list[int]:

@@ -80,14 +80,15 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     real, rows = sides.real_tokens, sides.tokens(_said(sides))
     again = said_again(real), said_again(rows)
     looped = loops(real), loops(rows)
-    found = [ranks_higher("said again", FAULT, again[1], again[0], RANK_MARGIN)]
+    found = [ranks_higher("said again", FAULT, again[1], again[0], RANK_MARGIN, owners=sides.owners())]
     flags = looped[1] >= LOOPED
-    found.append(more_often("loops", FAULT, flags, looped[0] >= LOOPED, MARGIN))
+    found.append(more_often("loops", FAULT, flags, looped[0] >= LOOPED, MARGIN, owners=sides.owners()))
     learned, compared = sides.halves
     limit = max(LOOPED, float(np.quantile(again[0][learned], 0.95))) if len(learned) else LOOPED
     many = again[1] > limit
+    beyond, owners = f"beyond {limit:.2f}", sides.owners(real=compared)
     found.append(
-        more_often("said again and again", FAULT, many, again[0][compared] > limit, MARGIN, f"beyond {limit:.2f}")
+        more_often("said again and again", FAULT, many, again[0][compared] > limit, MARGIN, beyond, owners=owners)
     )
     sides.circling = (flags | many) & any(one.verdict == "fails" for one in found)
     return found, flags | many

@@ -111,5 +111,5 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     unheard_of = rows[:, ~real.any(0)].any(
         1
     )  # what no real text has goes altogether, the rest as far as it is too much
-    found = more_often("marks foreign to the text", FAULT, flags, against, MARGIN, note)
+    found = more_often("marks foreign to the text", FAULT, flags, against, MARGIN, note, owners=sides.owners())
     return [found], np.where(unheard_of, CERTAIN, flags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,19 +29,25 @@ class Sides:
         suites: Sequence[Any] = (),
         groups: Sequence[str] = (),
         pieces: bool = False,
+        embed: Path | None = None,
     ) -> None:
         self.given = list(rows)
         names = groups or [f"text {number}" for number in range(len(real))]
         self.groups = np.array([name for name, text in zip(names, real, strict=True) if text.strip()], object)
+        self.row_groups = np.array([row.seeds[0] if row.seeds else f"row {n}" for n, row in enumerate(rows)], object)
         self.real = [_looked_at(text) for text in real if text.strip()]
         self.rows = [_looked_at(row.text) for row in rows]
         self.seeds = [row.seed_text for row in rows]
-        self.format, self.pieces = list(format), pieces
+        self.format, self.pieces, self.embed = list(format), pieces, embed
         self.held_out, self.suites, self.seed = list(held_out), list(suites), seed
         self.bare_real, self.bare_rows = self.real, self.rows
         self.inner_rows = self.rows
         self.circling = np.zeros(len(self.rows), bool)
         self.first_of_family = np.ones(len(self.rows), bool)
+
+    def owners(self, rows: Array | slice = slice(None), real: Array | slice = slice(None)) -> tuple[Array, Array]:
+        """The document of each of these rows, the first that it was written from, and of each of these real texts."""
+        return self.row_groups[rows], self.groups[real]
 
     def random(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])

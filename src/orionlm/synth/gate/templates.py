@@ -45,9 +45,11 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
             found[text[np.isin(gram, shared)]] = True
     if not formatted:
         sides.inner_rows = _without(texts, rows, phrases, flags)
-    return [
-        more_often("phrases that only rows share", FAULT, flags & first, marked, MARGIN, _shown(texts, rows, phrases))
-    ], flags
+    shown = _shown(texts, rows, phrases)
+    measured = more_often(
+        "phrases that only rows share", FAULT, flags & first, marked, MARGIN, shown, owners=sides.owners()
+    )
+    return [measured], flags
 
 
 def _edges(tokens: Tokens, n: int, edge: int) -> tuple[Array, Array]:

@@ -44,11 +44,14 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     real_place, row_place = sides.some
     owners = [sides.given[place].seeds for place in row_place]
     near, real_near = nearest(words, sides.groups[real_place], owners)
-    found = [ranks_higher("far from real text", FAULT, -near, -real_near, FAR_MARGIN)]
+    found = [
+        ranks_higher(
+            "far from real text", FAULT, -near, -real_near, FAR_MARGIN, owners=sides.owners(row_place, real_place)
+        )
+    ]
     flags[sides.some[1]] = near < np.quantile(real_near, 0.02)
     labels = topics(words, sides.seed)
-    first = np.array([seeds[0] if seeds else f"row {n}" for n, seeds in enumerate(owners)], object)
-    found.append(mixture(*labels, spread_of_groups(labels, (first, sides.groups[real_place]))))
+    found.append(mixture(*labels, spread_of_groups(labels, sides.owners(row_place, real_place))))
     if found[0].verdict == "passes":  # text about something else has no topics of the real text's to speak of
         found.append(fewer(*labels))
     return found, flags

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 Array = np.ndarray
 Word = Literal["passes", "fails", "cannot tell", "not measured", "describes"]
+Owners = tuple[Array, Array] | None
 Verdict = Literal["admitted", "rejected", "cannot tell"]
 Z = 1.6448536269514722  # of a two-sided 90% interval
 CERTAIN = 2.0  # how bad a row is that needs no comparison with real text to go
@@ -97,15 +98,20 @@ def not_measured(name: str, fault: str, why: str) -> Measure:
     return Measure(name, fault, math.nan, math.nan, math.nan, None, "not measured", note=why)
 
 
-def more_often(name: str, fault: str, rows: Array, real: Array, margin: float, note: str = "") -> Measure:
+def more_often(
+    name: str, fault: str, rows: Array, real: Array, margin: float, note: str = "", *, owners: Owners = None
+) -> Measure:
     """How much larger is the share of rows that have it than that of real texts? (flags, one a text.)
 
-    Newcombe's interval from Wilson's of either share (1998, method 10).
+    Newcombe's interval from Wilson's of either share (1998, method 10). `owners`: the documents that rows and real
+    texts came from; a share of grouped texts counts as one of fewer (`design_effect`).
     """
     m, n = len(real), len(rows)
     if not m or not n:
         return judged(name, fault, math.nan, math.nan, math.nan, margin, n=(m, n), note=note)
-    (p, p_low, p_high), (q, q_low, q_high) = _wilson(float(np.mean(rows)), n), _wilson(float(np.mean(real)), m)
+    a, b = owners or (None, None)
+    p, p_low, p_high = _wilson(float(np.mean(rows)), n / design_effect(rows, a))
+    q, q_low, q_high = _wilson(float(np.mean(real)), m / design_effect(real, b))
     value = p - q
     low = value - math.hypot(p - p_low, q_high - q)
     high = value + math.hypot(p_high - p, q - q_low)
@@ -113,13 +119,23 @@ def more_often(name: str, fault: str, rows: Array, real: Array, margin: float, n
 
 
 def ranks_higher(
-    name: str, fault: str, rows: Array, real: Array, margin: float, *, two_sided: bool = False, note: str = ""
+    name: str,
+    fault: str,
+    rows: Array,
+    real: Array,
+    margin: float,
+    *,
+    two_sided: bool = False,
+    note: str = "",
+    owners: Owners = None,
 ) -> Measure:
     """2·P(a row's number is larger than a real text's) − 1, ties halved (Cliff's delta), with DeLong's interval (1988).
 
-    0: no difference; 1: every row's is larger. `two_sided`: either direction is a fault.
+    0: no difference; 1: every row's is larger. `two_sided`: either direction is a fault. `owners` as in `more_often`.
     """
+    a, b = owners or (np.arange(len(rows)), np.arange(len(real)))
     rows, real = np.asarray(rows, float), np.asarray(real, float)
+    a, b = a[np.isfinite(rows)], b[np.isfinite(real)]
     rows, real = rows[np.isfinite(rows)], real[np.isfinite(real)]
     m, n = len(real), len(rows)
     if m < 2 or n < 2:
@@ -128,7 +144,8 @@ def ranks_higher(
     above = (both[:n] - rankdata(rows)) / m  # of each row: the share of real texts it is above
     below = 1 - (both[n:] - rankdata(real)) / n
     value = 2 * float(above.mean()) - 1
-    error = 2 * math.sqrt(above.var(ddof=1) / n + below.var(ddof=1) / m)
+    spread = above.var(ddof=1) / n * design_effect(above, a) + below.var(ddof=1) / m * design_effect(below, b)
+    error = 2 * math.sqrt(spread)
     low, high = max(-1.0, value - Z * error), min(1.0, value + Z * error)
     told = note
     if two_sided:
@@ -138,6 +155,17 @@ def ranks_higher(
         else:
             value, low, high = abs(value), 0.0, max(-low, high)
     return judged(name, fault, value, low, high, margin, n=(m, n), note=told)
+
+
+def design_effect(values: Array, owners: Array | None) -> float:
+    """How many times further the mean of grouped values spreads than of as many single ones (Kish 1965, §2.6 and 5.4);
+    never less than once. `owners`: the group of each."""
+    if owners is None or len(values) < 2:
+        return 1.0
+    apart = np.asarray(values, float) - np.mean(values)
+    codes = np.unique(owners.astype(str), return_inverse=True)[1]
+    summed, total = np.bincount(codes, apart), float(apart @ apart)
+    return max(1.0, float(summed @ summed) / total) if total > 0 else 1.0
 
 
 def overall(measures: Iterable[Measure]) -> tuple[Verdict, list[str]]:
@@ -156,7 +184,7 @@ def overall(measures: Iterable[Measure]) -> tuple[Verdict, list[str]]:
     return "admitted", []
 
 
-def _wilson(share: float, n: int) -> tuple[float, float, float]:
+def _wilson(share: float, n: float) -> tuple[float, float, float]:
     centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
     return share, min(share, centre - half), max(share, centre + half)

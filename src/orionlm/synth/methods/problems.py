@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orionlm.errors import UserError
 from orionlm.synth.desk import Ask, Desk, Reply, Seed, Worst
 from orionlm.synth.methods import template
 from orionlm.synth.passages import passage
@@ -79,8 +80,8 @@ async def write(settings: Settings, seeds: Sequence[Seed], desk: Desk) -> AsyncI
         made = given if isinstance(given, Problem) else await _own(settings, desk, given)
         return made if isinstance(made, Row) else await _solved(settings, desk, made)
 
-    work: Iterator[Problem | Seed] = _drawn(settings, desk)
-    async for row in desk.each(one, work):
+    drawn = list(_drawn(settings, desk))  # before any is asked: what a family cannot give is known first
+    async for row in desk.each(one, drawn):
         yield row
     if settings.own:
         async for row in desk.each(one, seeds):
@@ -90,7 +91,13 @@ async def write(settings: Settings, seeds: Sequence[Seed], desk: Desk) -> AsyncI
 def _drawn(settings: Settings, desk: Desk) -> Iterator[Problem]:
     for family in settings.families:
         seed = int(desk.random(family).integers(2**32))
-        for item in generate(family, "train", settings.questions, seed, settings.difficulty.get(family)):
+        try:
+            items = generate(family, "train", settings.questions, seed, settings.difficulty.get(family))
+        except UserError:
+            if not desk.round:
+                raise
+            continue  # it has hardly more questions than that: another draw may not find them all
+        for item in items:
             yield Problem(family, item.question, item.extra["form"], item)
 
 
