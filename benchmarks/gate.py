@@ -486,6 +486,8 @@ def main() -> None:
         "--json", action="store_true", help="accepted for symmetry: the output is JSON but with --table"
     )
     arguments = parser.parse_args()
+    from orionlm.tasks.simplebench import wilson
+
     tasks = []
     for draw in range(arguments.draws):
         name = arguments.corpus[draw % len(arguments.corpus)]
@@ -506,18 +508,28 @@ def main() -> None:
     if arguments.table:
         print(table(lines))
         return
-    full = [r for r in results if r["dose"] == 1]
-    named = {f: [r["faults"][:1] == [f] for r in full if PLANTED[r["planted"]][0] == f] for f in FAULTS}
-    rates = [np.mean(found) for found in named.values() if found]
+    full = [[r for r in results if r["dose"] == 1 and PLANTED[r["planted"]][0] == f] for f in FAULTS]
     plain = [r["verdict"] == "admitted" for r in results if not r["planted"]]
+    rephrases = [r["verdict"] == "admitted" for r in results if r["planted"].startswith("rephrase")]
+    low, high = wilson(sum(plain), len(plain), z=1.644854) if plain else (None, None)
+
+    def least(share: Callable[[str, dict], bool]) -> float | None:
+        """Of the ten faults at full dose, the one with the smallest share."""
+        rates = [np.mean([share(f, r) for r in group]) for f, group in zip(FAULTS, full, strict=True) if group]
+        return float(min(rates)) if rates else None
+
     packages = sorted({package for name in arguments.corpus for package in (*CORPORA[name][0], *CORPORA[name][2])})
     document = {
         "name": "gate",
-        "ours": float(np.mean(plain)),
+        "ours": float(np.mean(plain)) if plain else None,
         "peer": None,
         "ratio": None,
-        "low": float(min(rates, default=0.0)),
-        "high": float(max(rates, default=0.0)),
+        "low": low,
+        "high": high,
+        "rephrases_admitted": float(np.mean(rephrases)) if rephrases else None,
+        "least_rejected": least(lambda fault, r: r["verdict"] == "rejected"),
+        "least_named": least(lambda fault, r: fault in r["faults"]),
+        "least_named_first": least(lambda fault, r: r["faults"][:1] == [fault]),
         "goal": "real text admitted in 0.95 of draws; each fault rejected and named first in 0.95 at full dose",
         "unit": "share of draws in which held-out real text is admitted",
         "versions": {"python": sys.version.split()[0]} | {package: version(package) for package in packages},

@@ -145,7 +145,6 @@ def measures(stock: Sequence[str], rows: Sequence[Any], seed: int) -> dict[str, 
     """Everything that can be said of a set beside the genuine text at hand; larger is worse, but for the names that end
     in `+`."""
     from orionlm.synth.gate.gate import GateSettings, gate
-    from orionlm.synth.measures.count_model import worth
     from orionlm.synth.measures.diversity import compression_ratio
     from orionlm.synth.measures.embedding import Embedding
     from orionlm.synth.measures.frechet import frechet
@@ -177,7 +176,6 @@ def measures(stock: Sequence[str], rows: Sequence[Any], seed: int) -> dict[str, 
         "Vendi+": vendi(x).value,
         "compression ratio": compression_ratio(texts).value,
         "faults found": len(report.faults),
-        "doublings by a count model+": worth([p for _, p in pieces], owned, texts, seeds, seed).doublings.value,
     } | {"verdict": report.verdict, "faults": report.faults}
 
 
@@ -256,7 +254,7 @@ def main() -> None:
         tokenizer = (given.run / "artifacts" / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
         tokenise(tokens_dir / "corpus", tokenizer, tokens_dir, context)
     tokens = TokenSet.open(tokens_dir, "train")
-    runs, mixtures = plan_students(Settings(flops=given.flops, seeds=given.seeds), tokens, 1, [REAL, *arms])
+    runs, mixtures = plan_students(Settings(flops=given.flops, seeds=given.seeds), tokens, given.seed, [REAL, *arms])
     wanted = [Wanted(run, tokens_dir, mixtures[run.name.split("-")[0]]) for run in runs]
     trained = train_side_by_side(wanted, out, context, 131_072)
     bits: dict[str, list[float]] = {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orionlm.errors import UserError
-from orionlm.settings import dotted, parse_toml, read_toml, validate
+from orionlm.settings import dotted, parse_toml, read_toml, to_toml, validate
 
 
 class Strict(BaseModel):
@@ -249,3 +249,19 @@ def test_numbers_and_nesting_beyond_all_use_are_one_line(text):
 
 def test_a_key_that_holds_a_line_end_makes_no_message_of_two_lines():
     assert dotted(("stage", "a\nb", 0)) == 'stage."a\\nb"[0]'
+
+
+PLAIN = st.recursive(
+    st.text(max_size=8) | st.integers(-(2**53), 2**53) | st.booleans() | st.floats(allow_nan=False),
+    lambda held: st.lists(held, max_size=3) | st.dictionaries(st.text(max_size=5), held, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_what_is_written_as_toml_is_read_back_as_it_was(value):
+    assert tomllib.loads(f"value = {to_toml(value)}")["value"] == value
+
+
+def test_nothing_is_left_out_of_its_table():
+    assert tomllib.loads(f"value = {to_toml({'a': 1, 'b': None})}")["value"] == {"a": 1}

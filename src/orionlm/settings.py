@@ -76,6 +76,18 @@ def parse_toml(text: str, name: str) -> Document:
     return Document(name, text, values, dict(key_lines(text)))
 
 
+def to_toml(value: Any) -> str:
+    """A value as it stands in a TOML file; what is None is left out of its table."""
+    if isinstance(value, Mapping):
+        held = ", ".join(f"{to_toml(str(name))} = {to_toml(each)}" for name, each in value.items() if each is not None)
+        return f"{{ {held} }}" if held else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(to_toml, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
+
+
 def _check_bounds(values: Any, name: str) -> None:
     held = [(values, 0)]
     while held:

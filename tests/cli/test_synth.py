@@ -236,7 +236,49 @@ def test_of_many_texts_some_are_drawn_and_how_many_there_were_is_said(texts):
     assert (told["n_real"], told["n_synthetic"]) == (150, 150)
     assert told["drawn_from"] == {"real": 400, "synthetic": 400}
     printed = say("gate", texts / "real.jsonl", texts / "like.jsonl", "--most", 150, "-q", code=3)
-    assert printed.splitlines()[-1].endswith("at most 150 were looked at; --most 400 takes all")
+    assert printed.splitlines()[-2:] == [
+        "250 of 400 rows were not compared; --most 400 admits them",
+        "150 of 400 real texts were looked at; --most 400 takes all",
+    ]
+
+
+@pytest.fixture
+def admitting(monkeypatch):
+    """A gate that admits everything at once; what it was given."""
+    from orionlm.synth.gate.gate import Report
+    from orionlm.synth.gate.mend import Mended
+
+    seen: dict[str, Any] = {}
+
+    def hold(real, rows, settings, **more):
+        seen.update(real=real, rows=rows, **more)
+        return Report("admitted", [], [], 0.5, len(real), len(rows))
+
+    def mend(real, rows, settings, **more):
+        return Mended(list(rows), [], *[hold(real, rows, settings, **more)] * 2)
+
+    monkeypatch.setattr("orionlm.synth.gate.gate.gate", hold)
+    monkeypatch.setattr("orionlm.synth.gate.mend.mend", mend)
+    return seen
+
+
+def test_rows_that_were_not_compared_are_said_whatever_the_verdict(texts, tmp_path, admitting):
+    asked = ("gate", texts / "real.jsonl", texts / "like.jsonl", "--most", 150, "-q", "--mend")
+    printed = say(*asked, tmp_path / "kept")
+    left = "250 of 400 rows were not compared and are neither kept nor dropped; --most 400 admits them"
+    assert left in printed and "real texts were looked at" not in printed
+    assert json.loads((tmp_path / "kept/gate.json").read_text())["not_compared"] == 250
+    assert json.loads(say(*asked, tmp_path / "again", "--json"))["not_compared"] == 250
+    assert "not compared" not in say("gate", texts / "real.jsonl", texts / "like.jsonl", "-q")
+
+
+def test_anybody_s_rows_are_known_by_the_real_text_that_they_were_written_from(texts, tmp_path, admitting):
+    real = [json.loads(line)["text"] for line in (texts / "real.jsonl").read_text().splitlines()][:3]
+    made = [{"text": f"about {n}", "of": seed} for n, seed in enumerate([*real, "elsewhere", "elsewhere"])]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    say("gate", texts / "real.jsonl", tmp_path / "rows.jsonl", "--seed-field", "of", "-q")
+    *own, one, other = [row.seeds[0] for row in admitting["rows"]]
+    assert own == admitting["groups"][:3] and one == other not in admitting["groups"]
 
 
 @pytest.mark.slow

@@ -91,6 +91,15 @@ def test_the_chart_shows_every_arm_at_every_amount_of_real_text_for_pages_and_ph
         assert sign in svg, sign
 
 
+def test_how_much_of_what_an_arm_read_was_synthetic_is_shown():
+    few = page(300_000, {"real": [2.0], "ungated": [1.9], "admitted": [1.8]}, ADMITTED)
+    few |= {"share": 0.5, "shares": {"real": 0.0, "ungated": 0.5, "admitted": 0.12}}
+    shown = run(students=[("few", "students.json", few)])
+    assert [row["share"] for row in students(shown)["rows"]] == [0.0, 0.5, 0.12]
+    assert "Synthetic share" in sections(shown) and ">12%<" in sections(shown)
+    assert {row["share"] for row in students(study())["rows"]} == {None}  # a page from before it was told
+
+
 def test_students_before_which_no_gate_stood_say_so_and_have_no_gains_without_a_ladder():
     found = run(students=[("plain", "students.json", page(1000, {"real": [3.0], "ungated": [2.9]}, None, gains=False))])
     view = students(found)
@@ -113,6 +122,21 @@ def test_the_gate_is_shown_before_and_after_mending_with_what_that_took():
     assert (loops["before_verdict"], loops["verdict"]) == ("passes", "–")
     said = read(sections(run(align=[("aligned", "gate.json", told)])))
     assert "Admitted. Before it was mended: rejected (truncation)." in said and "cut off: 1,200 → 900 rows" in said
+
+
+def test_by_which_real_text_it_was_judged_is_said_as_it_was_and_why_where_no_measure_says_it():
+    def said(before: int, after: int, **more: Any) -> str:
+        first = {"verdict": "admitted", "faults": [], "n_real": before, "measures": [measure("length", "passes")]}
+        mending = [{"name": "copies", "before": 9, "after": 8, "says": ""}]
+        told = first | {"n_real": after, "before": first, "mending": mending, "score": None} | more
+        return read(sections(run(align=[("aligned", "gate.json", told)])))
+
+    assert "judged by the other two thirds" in said(900, 600)
+    whole = said(900, 900)
+    assert "two thirds" not in whole and "the rest was judged by all of the real text" in whole
+    note = "120 of 1,870 rows are left, under a tenth: another set"
+    assert f"Before it was mended: admitted. {note}." in said(900, 600, verdict="rejected", note=note)
+    assert "None" not in said(900, 600, note=None)
 
 
 def test_where_nothing_was_mended_one_verdict_is_shown():

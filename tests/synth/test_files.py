@@ -116,3 +116,12 @@ def test_a_sample_prefers_nobody():
         for item in sample(range(10), 3, seed)[0]:
             hits[item] += 1
     assert all(abs(hit - 1200) < 6 * (1200 * 0.7) ** 0.5 for hit in hits)
+
+
+def test_a_row_is_of_the_real_text_that_its_seed_is_and_rows_of_one_seed_are_of_one(tmp_path):
+    made = [("a", "real one\n"), ("b", "another"), ("c", "another"), ("d", " other"), ("e", "")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": t, "from": seed}) + "\n" for t, seed in made))
+    given = str(tmp_path / "rows.jsonl")
+    known, *rest, last = [row.seeds[0] for row in rows(given, "text", "from", quiet, {"real one": "id 1"})]
+    assert known == "id 1" and rest[0] == rest[1] != rest[2] and last == f"{given}:5"
+    assert len({row.seeds for row in rows(given, "text", None, quiet, {"real one": "id 1"})}) == 5

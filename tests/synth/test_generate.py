@@ -395,6 +395,50 @@ def test_the_stage_writes_rows_and_a_report_and_keeps_what_it_paid_for_outside(t
     assert [(entry.purpose, entry.tokens, entry.flops_kind) for entry in entries] == [("teacher", 144, "unknown")]
 
 
+def gated(folder: Path, **wanted: int) -> Artifact:
+    folder.mkdir()
+    told = [{"document": name, "rows": rows} for name, rows in wanted.items()]
+    (folder / "gate.json").write_text(json.dumps({"verdict": "rejected", "wanted": told}))
+    return Artifact(folder, "align", {"files": {"gate.json": ""}}, "")
+
+
+def test_what_a_gate_wants_more_of_is_written_about_and_nothing_else_each_as_often_as_it_says(tmp_path: Path) -> None:
+    inputs = {"corpus": corpus(tmp_path / "corpus"), "aligned": gated(tmp_path / "gate", doc3=3, doc7=1, gone=2)}
+    context = Context("more", 5, tmp_path / "run", Progress(quiet=True))
+    (tmp_path / "run").mkdir()
+
+    async def main(out: str, **more: Any) -> list[Any]:
+        (tmp_path / out).mkdir()
+        async with Teaching() as server:
+            told = Settings(seeded=True, teachers=[server.settings(name="t")], **more)
+            await asyncio.to_thread(stage.run, told, inputs, tmp_path / out, context)
+        return list(read_rows(row_files(tmp_path / out)))
+
+    rows = asyncio.run(main("one"))
+    assert Counter(row.seeds for row in rows if not row.error) == {("doc3",): 3, ("doc7",): 1}
+    assert len({row.text for row in rows}) == 4
+    report = json.loads((tmp_path / "one" / "generation.json").read_text())
+    assert report["kept"] == 4 and report["teachers"]["t"]["rows"] == 4
+    rephrase = {"variants": ["medium"], "token_bounds": (1, 600)}
+    both = asyncio.run(main("both", rephrase=rephrase))
+    assert Counter(row.seeds[0] for row in both) == {"doc3": 3, "doc7": 1}
+    assert {row.method.split("/")[0] for row in both} == {"seeded", "rephrase"}
+    assert Counter(row.seeds[0] for row in asyncio.run(main("few", rows=2))) == {"doc3": 1, "doc7": 1}
+
+
+def test_a_gate_that_wants_nothing_or_of_another_corpus_is_told_in_a_line(tmp_path: Path) -> None:
+    context = Context("more", 5, tmp_path, Progress(quiet=True))
+    inputs = {"corpus": corpus(tmp_path / "corpus"), "aligned": gated(tmp_path / "none")}
+    teacher = TeacherSettings(url="http://127.0.0.1:1/v1", terms="allowed")
+    with pytest.raises(UserError, match="aligned: its gate wants no more rows; leave this input out"):
+        stage.run(Settings(seeded=True, teachers=[teacher]), inputs, tmp_path, context)
+    other = inputs | {"aligned": gated(tmp_path / "other", elsewhere=3)}
+    with pytest.raises(UserError, match="aligned: no document that its gate wants rows about is in corpus"):
+        stage.run(Settings(seeded=True, teachers=[teacher]), other, tmp_path, context)
+    with pytest.raises(UserError, match="tokens = 9: what `aligned` wants is counted in rows"):
+        stage.run(Settings(seeded=True, teachers=[teacher], tokens=9), other, tmp_path, context)
+
+
 def test_bad_settings_say_what_to_mend(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="no method is asked for; write one of rephrase = {}"):
         Settings()

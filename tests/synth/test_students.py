@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orionlm.errors import UserError
-from orionlm.synth.students import REAL, Settings, plan_students
+from orionlm.synth.students import REAL, Settings, plan_students, synthetic_shares
 
 SIZE = st.integers(1_000, 3_000_000)
 
@@ -36,6 +36,11 @@ def test_every_arm_trains_equally_long_from_the_same_starts():
     for number in range(3):
         assert len({run.seed for run in runs if run.name.endswith(f"-{number}")}) == 1
     assert mixtures[REAL].domains == (REAL,)
+
+
+def test_the_share_that_is_told_is_the_one_that_is_read():
+    _, mixtures = planned(Settings(flops=1e11, share=0.5), real=90_000, ungated=200_000, admitted=10_000)
+    assert synthetic_shares(mixtures) == pytest.approx({"real": 0.0, "ungated": 0.5, "admitted": 0.1}, abs=1 / 256)
 
 
 def test_a_budget_too_small_for_its_branches_is_refused():

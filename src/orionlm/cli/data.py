@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +109,7 @@ def _newer(patterns: list[str], corpus: Path) -> list[str]:
 
 def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fields: dict[str, str]) -> str:
     from orionlm.errors import UserError
+    from orionlm.settings import to_toml
 
     for name in files:
         if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
@@ -123,17 +122,7 @@ def _recipe(files: list[str], steps: dict[str, Any], facts: dict[str, str], fiel
     sources += [{"files": text} | facts] if text else []
     corpus = {"kind": "corpus", "sources": sources}
     curated = {"kind": "curate", "inputs": {"corpus": "corpus"}} | steps
-    return f'name = "curation"\nstage = {toml({"corpus": corpus, "curated": curated})}\n'
-
-
-def toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(name)} = {toml(held)}" for name, held in value.items()) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
+    return f'name = "curation"\nstage = {to_toml({"corpus": corpus, "curated": curated})}\n'
 
 
 @app.command("look")

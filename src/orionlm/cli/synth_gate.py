@@ -40,6 +40,9 @@ def gate(
     pieces: Annotated[
         bool, typer.Option("--excerpts", help="Rows are pieces: cut the real text into pieces as long as they are.")
     ] = False,
+    embed: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A model2vec model to measure distances by; else hashed words.")
+    ] = None,
     mend_to: Annotated[
         Path | None, typer.Option("--mend", metavar="DIR", help="Save what can be saved into DIR, and judge that.")
     ] = None,
@@ -51,8 +54,8 @@ def gate(
     """Hold synthetic text against real text, anybody's: admitted, rejected (and for which fault), or cannot tell.
 
     Meaning and topics are held tightly, format against what was declared: by --format, by the rows that Orion wrote,
-    else as real. What --mend keeps is judged against real text that was not used to choose it. Exit code 0: admitted;
-    3: not admitted.
+    else as real. With --mend, a set that fails is mended by a third of the real text and judged by the rest; one that
+    is admitted only loses what no set may have, and is judged by all of it. Exit code 0: admitted; 3: not admitted.
 
     \b
     Examples:
@@ -63,48 +66,50 @@ def gate(
     from orionlm.cli.output import print_json
     from orionlm.data.documents import texts
     from orionlm.progress import Progress
-    from orionlm.synth.excerpts import excerpts
+    from orionlm.synth.excerpts import cut_like
     from orionlm.synth.files import real_texts, rows, sample
     from orionlm.synth.gate.gate import GateSettings
     from orionlm.synth.gate.gate import gate as hold
     from orionlm.synth.gate.mend import mend
+    from orionlm.synth.measures.sentence_model import SentenceModel
 
     if mend_to is not None:
         _check_folder(mend_to)
     progress = Progress(quiet=quiet)
-    settings = GateSettings(format=_format(format or []), pieces=pieces)
+    if embed is not None:
+        SentenceModel(embed)
+    settings = GateSettings(format=_format(format or []), pieces=pieces, embed=embed)
     suites = _suites(suite or [], given or [])
     with progress.task("reading") as task:
         task.update(0)
         found, shards = real_texts(real, text_field, progress.say)
         real_side, real_count = sample(found, most, seed)
-        usable = (row for row in rows(synthetic, text_field, seed_field, progress.say) if not row.error)
+        known = {text.strip(): id for id, text in reversed(real_side)}
+        usable = (row for row in rows(synthetic, text_field, seed_field, progress.say, known) if not row.error)
         side, count = sample(usable, most, seed + 1)
         if held_out:
             held = [text for _, text in real_texts(held_out, text_field, progress.say)[0]]
         else:
             held = list(texts(shards))
     if pieces:
-        sizes = [len(row.text) for row in side]
-        cut = ((id, piece) for n, (id, text) in enumerate(real_side) for piece in excerpts([text], sizes, n))
-        real_side, _ = sample(cut, most, seed)
+        real_side, _ = sample(cut_like(real_side, side), most, seed)
     ids, compared = [id for id, _ in real_side], [text for _, text in real_side]
-    told: dict[str, Any]
+    drawn = {"drawn_from": {"real": real_count, "synthetic": count}, "not_compared": count - len(side)}
     with progress.task("comparing") as task:
         task.update(0)
         if mend_to is None:
-            told = hold(compared, side, settings, seed=seed, held_out=held, suites=suites, groups=ids).to_json()
+            report = hold(compared, side, settings, seed=seed, held_out=held, suites=suites, groups=ids)
+            told: dict[str, Any] = report.to_json() | drawn
         else:
             mended = mend(compared, side, settings, seed=seed, held_out=held, suites=suites, groups=ids)
-            told = mended.to_json()
+            told = mended.to_json() | drawn
             _save(mend_to, mended.rows, mended.dropped, told)
-    told |= {"drawn_from": {"real": real_count, "synthetic": count}}
     if as_json:
         print_json(told)
     else:
         _print_gate(told)
-        if advice := _more(told, most):
-            print(advice)
+        for line in _not_looked_at(told, most, mend_to is not None):
+            print(line)
         if mend_to is not None:
             print(f"{told['kept']:,} rows kept in {mend_to}, {told['dropped']:,} dropped")
     if told["verdict"] != "admitted":
@@ -165,19 +170,21 @@ def _suites(names: list[str], given: list[str]) -> list[Any]:
     return [load_suite(name, files) for name in names]
 
 
-def _more(told: dict[str, Any], most: int) -> str:
-    """Where it cannot be told, and there are texts that were not compared: how to have them compared."""
+def _not_looked_at(told: dict[str, Any], most: int, mended: bool) -> list[str]:
+    """Which rows --most left out, whatever the verdict; and which real texts, where they could settle it."""
     from orionlm.synth.gate.verdict import FEWEST
 
+    lines, there = [], told["drawn_from"]
+    if left := told["not_compared"]:
+        where = " and are neither kept nor dropped" if mended else ""
+        lines.append(
+            f"{left:,} of {there['synthetic']:,} rows were not compared{where}; --most {there['synthetic']} admits them"
+        )
     few = min(told["n_real"], told["n_synthetic"]) < FEWEST
     wide = any(one["verdict"] == "cannot tell" and one["value"] is not None for one in told["measures"])
-    there = told["drawn_from"]
-    if told["verdict"] != "cannot tell" or not (few or wide) or max(there.values()) <= most:
-        return ""
-    return (
-        f"of {there['synthetic']:,} rows and {there['real']:,} real texts at most {most:,} were looked at; "
-        f"--most {max(there.values())} takes all"
-    )
+    if told["verdict"] == "cannot tell" and (few or wide) and there["real"] > most:
+        lines.append(f"{most:,} of {there['real']:,} real texts were looked at; --most {there['real']} takes all")
+    return lines
 
 
 def _print_gate(told: dict[str, Any]) -> None:

@@ -181,11 +181,11 @@ def _sources(given: list[str], fields: dict[str, str], licence: str) -> list[dic
 
 
 def _recipe(sources: list[dict[str, Any]], asked: dict[str, Any], seed: int) -> str:
-    from orionlm.cli.data import toml
+    from orionlm.settings import to_toml
 
     corpus = {"kind": "corpus", "sources": sources}
     rows = {"kind": "generate", "inputs": {"corpus": "corpus"}} | asked
-    return f'name = "synthetic"\nseed = {seed}\nstage = {toml({"corpus": corpus, "rows": rows})}\n'
+    return f'name = "synthetic"\nseed = {seed}\nstage = {to_toml({"corpus": corpus, "rows": rows})}\n'
 
 
 def _print_generation(told: dict[str, Any]) -> None:

@@ -57,14 +57,13 @@ def probe(
     """
     import json
 
-    from orionlm.cli.data import toml
     from orionlm.cli.failures import Stopped
     from orionlm.cli.output import print_json
     from orionlm.cli.synth_generate import _sources
     from orionlm.progress import Progress
     from orionlm.recipe.recipe import parse_recipe
     from orionlm.recipe.run import run_recipe
-    from orionlm.settings import parse_toml, read_toml
+    from orionlm.settings import parse_toml, read_toml, to_toml
 
     stage = {
         "corpus": {"kind": "corpus", "sources": _sources(sources, {"text_field": text_field}, licence)},
@@ -72,10 +71,10 @@ def probe(
         "probe": {"kind": "probe", "inputs": {"corpus": "corpus", "tokenizer": "tokenizer"}}
         | dict(read_toml(settings).values),
     }
-    text = f'name = "probe"\nseed = {seed}\nstage = {toml(stage)}\n'
+    text = f'name = "probe"\nseed = {seed}\nstage = {to_toml(stage)}\n'
     if dollars_per_hour is not None:
         price = {"dollars_per_hour": dollars_per_hour, "source": "--dollars-per-hour"}
-        text = f"price = {toml(price)}\n{text}"
+        text = f"price = {to_toml(price)}\n{text}"
     recipe = parse_recipe(parse_toml(text, str(settings)))
     try:
         made = run_recipe(recipe, out, redo=redo or (), accept_drift=accept_drift, progress=Progress(quiet=quiet))[

@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {
     "corpus": Kind("orionlm.data.corpus"),
     "curate": Kind("orionlm.data.curation.curate", {"corpus": CORPUS}),
     "subset": Kind("orionlm.data.subset", {"corpus": CORPUS}),
-    "generate": Kind("orionlm.synth.generate", {"corpus": CORPUS}, optional={"run": RUN}),
+    "generate": Kind("orionlm.synth.generate", {"corpus": CORPUS}, optional={"run": RUN, "aligned": ALIGNED}),
     "align": Kind("orionlm.synth.gate.align", {"rows": WRITTEN, "corpus": CORPUS}),
     "augment": Kind("orionlm.synth.augment", {"corpus": CORPUS, "rows": ALIGNED}),
     "tokenizer": Kind("orionlm.data.tokenizer", {"corpus": CORPUS}),

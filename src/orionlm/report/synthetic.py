@@ -87,8 +87,8 @@ def gates(run: Run) -> list[dict[str, Any]]:
 
 
 def gate_view(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What the gate said, and before mending where there was any: {verdict, faults, sign, was, steps, rows, notes}, a
-    row for each measure."""
+    """What the gate said, and before mending where there was any: {verdict, faults, note, sign, was, steps, unseen,
+    rows, notes}, a row for each measure. `unseen`: judged by real text that nothing was chosen by."""
     mended = bool(told.get("mending"))
     first = told["before"] if mended else {"measures": []}
     before = {one["name"]: one for one in first["measures"]}
@@ -105,8 +105,10 @@ def gate_view(told: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": told["verdict"],
         "sign": SIGNS.get(told["verdict"], "cannot-tell"),
         "faults": told["faults"],
+        "note": str(told.get("note") or "").rstrip("."),
         "mended": mended,
         "was": first["verdict"] if mended else "",
+        "unseen": mended and first.get("n_real", 0) > told.get("n_real", 0),
         "was_faults": first["faults"] if mended else [],
         "steps": [
             f"{one['name']}: {one['before']:,} → {one['after']:,} rows{'; ' + one['says'] if one['says'] else ''}"
@@ -170,6 +172,7 @@ def _row(name: str, page: Mapping[str, Any], arm: str) -> dict[str, Any]:
         "real": page["unique_tokens"]["real"],
         "arm": arm,
         "bits": told["bits_per_byte"],
+        "share": page.get("shares", {}).get(arm),
         "n": told["n"],
         "epochs": max(run["epochs"] for run in told["runs"]),
         "gap": _interval(gap),

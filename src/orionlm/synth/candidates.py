@@ -14,6 +14,7 @@ from orionlm.artifact import write_json
 from orionlm.errors import UserError
 from orionlm.inference.client.budget import Amount
 from orionlm.inference.client.store import Store
+from orionlm.settings import to_toml
 from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
 from orionlm.synth.generate import STORE
@@ -121,14 +122,5 @@ def pasteable(candidate: Any, wanted: Mapping[str, int], documents: int | None =
         table["teachers"] = [teacher]
     else:
         table["inputs"]["run"] = "run"
-    lines = [f"{key} = {_toml(value)}" for key, value in (table | given).items()]
+    lines = [f"{key} = {to_toml(value)}" for key, value in (table | given).items()]
     return "\n".join([f"[stage.{candidate.name.replace('.', '-')}]", *lines, ""])
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        held = ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items() if each is not None)
-        return f"{{ {held} }}" if held else "{}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -142,7 +142,7 @@ def _write(settings: Settings, corpus: Artifact, model: Path, generation: int, c
     loaded = load_engine(model, slots=128)
     engine, beginning = loaded.engine, loaded.shape.context // 4
     given = [engine.ends[0]]
-    for document in read_documents(shard_files(corpus.path, "train")):
+    for document in genuine(read_documents(shard_files(corpus.path, "train"))):
         given += loaded.tokenizer.encode(document.text, add_special_tokens=False).ids
     length = loaded.shape.context - beginning
     rng = np.random.default_rng([context.seed, generation])
@@ -163,19 +163,19 @@ def _write(settings: Settings, corpus: Artifact, model: Path, generation: int, c
 
 
 def judged(measured: Sequence[dict[str, dict[str, Any]]], harm: float) -> dict[str, Any]:
-    """How far each arm's last generation is from the first that read what a model wrote, with a t interval over seeds,
-    their spread pooled; and what that reading cost at once."""
+    """How far each arm's last generation is from the first that read what a model wrote, with a t interval over its own
+    seeds (a collapsing arm spreads more than a stable one); and what that reading cost at once."""
 
     def between(arm: str, later: int, earlier: int) -> np.ndarray:
         lines = [line for line in measured[0] if line.startswith(arm)]
         return np.array([measured[later][n]["bits_per_byte"] - measured[earlier][n]["bits_per_byte"] for n in lines])
 
     rises = {arm: between(arm, -1, 1) for arm in (REPLACED, GUARDED)}
-    freedom = sum(len(values) - 1 for values in rises.values())
-    pooled = sum(((v - v.mean()) ** 2).sum() for v in rises.values()) / freedom if freedom else math.nan
     arms = {}
     for arm, values in rises.items():
-        half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(pooled / len(values))) if freedom else None
+        half = None
+        if freedom := len(values) - 1:
+            half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * values.std(ddof=1) / math.sqrt(len(values)))
         low, high = (None, None) if half is None else (float(values.mean()) - half, float(values.mean()) + half)
         verdict = "cannot tell"
         if low is not None and high is not None:
@@ -199,14 +199,14 @@ def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Contex
         settings.width, vocabulary=known["tokenizer"]["vocabulary"], context=settings.training.context
     )
     students = settings.seeds * (2 * settings.generations + 1)
-    flops = students * settings.flops * 13 / 9
+    # A piece is written from a third of its length given, and forward is a third of training.
+    writing, formula = settings.flops * 4 / 9, "students · flops · 13/9, where as much is written as is read"
+    if settings.tokens:
+        writing = settings.tokens * 4 / 3 * shape.forward_flops_per_token()
+        formula = "students · (flops + tokens · 4/3 · FLOPs of a token forward)"
+    flops = students * (settings.flops + writing)
     numbers = [
         Derived("students", students, "", "seeds · (2 · generations + 1)"),
-        Derived(
-            "FLOPs at most",
-            flops,
-            "FLOP",
-            "students · flops · 13/9: no more is written than read, from a quarter given",
-        ),
+        Derived("FLOPs", flops, "FLOP", formula),
     ]
     return Estimate(numbers, flops, seconds_for(context, [(shape, flops)]) / 2)

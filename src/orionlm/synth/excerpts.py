@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from orionlm.synth.rows import Row
 
 
 def excerpts(texts: Sequence[str], lengths: Sequence[int], seed: int) -> list[str]:
@@ -34,3 +38,10 @@ def excerpts(texts: Sequence[str], lengths: Sequence[int], seed: int) -> list[st
             if not piece.endswith("\n") and newline >= 0:
                 place = newline + 1
     return found
+
+
+def cut_like(documents: Iterable[tuple[str, str]], rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+    """Of documents (id, text) the pieces as long as the rows, each known by its document's id. Rows that nobody would
+    compare, blank or rejected, say nothing of how long a piece is."""
+    lengths = [len(row.text) for row in rows if row.text.strip() and not row.error]
+    return ((id, piece) for n, (id, text) in enumerate(documents) for piece in excerpts([text], lengths, n))

@@ -3,7 +3,8 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,12 +33,15 @@ def real_texts(given: str, text_field: str, say: Say) -> tuple[Iterator[tuple[st
     return ((one.id, one.text) for one in documents), shard_files(folder, "validation")
 
 
-def rows(given: str, text_field: str, seed_field: str | None, say: Say) -> Iterator[Row]:
-    """Rows with their lineage where Orion wrote them, else texts of `text_field`, and their seeds of `seed_field`."""
+def rows(
+    given: str, text_field: str, seed_field: str | None, say: Say, known: Mapping[str, str] | None = None
+) -> Iterator[Row]:
+    """Rows with their lineage where Orion wrote them, else texts of `text_field`, and their seeds of `seed_field`.
+    `known`: real text → its id. A row is of the text that its seed is, else of all rows with the same seed."""
     files = [Path(given)] if Path(given).is_file() else written(Path(given)) if Path(given).is_dir() else []
     if files and all(is_ours(file) for file in files):
         return read_rows(files)
-    return _foreign(given, text_field, seed_field, say)
+    return _foreign(given, text_field, seed_field, say, known)
 
 
 def written(path: Path) -> list[Path]:
@@ -94,10 +98,15 @@ def sample(items: Iterable[T], most: int, seed: int) -> tuple[list[T], int]:
     return [item for _, item in sorted(kept, key=lambda one: one[0])], count
 
 
-def _foreign(given: str, text_field: str, seed_field: str | None, say: Say) -> Iterator[Row]:
+def _foreign(
+    given: str, text_field: str, seed_field: str | None, say: Say, known: Mapping[str, str] | None = None
+) -> Iterator[Row]:
     """A row for each text of these files; what cannot be read is told. UserError where nothing can."""
     quarantine, count, seeds = Quarantine(), 0, 0
-    found = _plain(given, quarantine) if given.endswith(PLAIN) else _tables(given, text_field, seed_field, quarantine)
+    if given.endswith(PLAIN):
+        found = _plain(given, quarantine)
+    else:
+        found = _tables(given, text_field, seed_field, known or {}, quarantine)
     for row in found:
         count, seeds = count + 1, seeds + bool(row.seed_text)
         yield row
@@ -119,7 +128,9 @@ def _plain(given: str, quarantine: Quarantine) -> Iterator[Row]:
             yield Row(document.text, "", seeds=(document.id,))
 
 
-def _tables(given: str, text_field: str, seed_field: str | None, quarantine: Quarantine) -> Iterator[Row]:
+def _tables(
+    given: str, text_field: str, seed_field: str | None, known: Mapping[str, str], quarantine: Quarantine
+) -> Iterator[Row]:
     fields = [text_field, *([seed_field] if seed_field else [])]
     for unit in Rows(rows=(given,), text_field=text_field, source_field=seed_field).units():
         for span in unit.spans:
@@ -128,11 +139,17 @@ def _tables(given: str, text_field: str, seed_field: str | None, quarantine: Qua
                 place = f"{span.path}:{number}"
                 text, *seed = (_text(row.get(field), place, quarantine) for field in fields)
                 if text is not None:
-                    yield Row(text, "", seed_text=(seed and seed[0]) or "", seeds=(place,))
+                    shown = (seed and seed[0]) or ""
+                    yield Row(text, "", seed_text=shown, seeds=(_owner(shown.strip(), known) or place,))
                 elif text_field in row:
                     quarantine.add(f"no text in {text_field!r}", place)
                 else:
                     quarantine.add(f"no field {text_field!r}", place, ", ".join(map(str, row)))
+
+
+def _owner(seed: str, known: Mapping[str, str]) -> str:
+    """The id of the real text that a seed is, else its digest; "" where there is none."""
+    return seed and (known.get(seed) or hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()[:16])
 
 
 def _text(value: object, place: str, quarantine: Quarantine) -> str | None:

@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
 from orionlm.synth.methods import METHODS, load
 from orionlm.synth.rows import write_rows
-from orionlm.synth.teachers import TeacherSettings, check
-from orionlm.synth.writing import generate, share_of
+from orionlm.synth.teachers import TeacherSettings, asked, check
+from orionlm.synth.writing import Generated, about, generate, share_of, write
 
 if TYPE_CHECKING:
+    from orionlm.progress import Progress
     from orionlm.recipe.context import Context
 
 STORE = "teachers"  # in the run's folder
@@ -38,7 +39,8 @@ STORE = "teachers"  # in the run's folder
 class _Wanted(BaseModel):
     """A table for each method turns it on, `METHOD = {}` with its defaults. Several share `rows` or `tokens` equally:
     of kept rows, and as the teachers count what they wrote; without either, each method goes over the seeds once.
-    `documents` of the corpus, drawn by chance, are the seeds. Where no teacher is named, the input `run` is it.
+    `documents` of the corpus, drawn by chance, are the seeds. Where no teacher is named, the input `run` is it. Where
+    there is an input `aligned`, seeds are the documents that its gate wants rows about, each as often as it wants them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,26 +84,69 @@ def drawn(documents: Iterable[Any], most: int, seed: int, depth: int = 0) -> lis
     return [found for _, _, found in sorted(held, key=lambda one: (-one[0], one[1]))]
 
 
+def missing(
+    gate: Mapping[str, Any], documents: Iterable[Any], most: int, seed: int, depth: int = 0
+) -> list[list[Seed]]:
+    """Passes over the documents that a gate wants rows about: the n-th over those of which it wants n or more. `most`
+    seeds in all."""
+    wanted = {one["document"]: one["rows"] for one in gate["wanted"]}
+    if not wanted:
+        raise UserError("aligned: its gate wants no more rows; leave this input out to write about all documents")
+    seeds = drawn((each for each in documents if each.id in wanted), most, seed, depth)
+    if not seeds:
+        raise UserError(
+            "aligned: no document that its gate wants rows about is in corpus; give the one it compared with"
+        )
+    passes, left = [], most
+    for number in range(max(wanted[each.id] for each in seeds)):
+        passes.append([each for each in seeds if wanted[each.id] > number][:left])
+        left -= len(passes[-1])
+    return [each for each in passes if each]
+
+
+async def write_missing(
+    passes: Sequence[Sequence[Seed]],
+    methods: Mapping[str, BaseModel],
+    teachers: Sequence[TeacherSettings],
+    store: Path,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    record: Callable[..., None] = lambda purpose, **spent: None,
+) -> Generated:
+    """One row for each seed of each pass, methods by turns. What is rejected is not asked for again."""
+    found, names = Generated(), list(methods)
+    async with asked(teachers, store, record=record, progress=progress) as ready:
+        for number, seeds in enumerate(passes):
+            for place, name in enumerate(names):
+                if own := seeds[(place + number) % len(names) :: len(names)]:
+                    # Never by the seed itself: with it, the same was asked before the gate.
+                    part = await write(own, {name: methods[name]}, ready, seed=seed + 1 + number, progress=progress)
+                    found.rows += part.rows
+                    found.warnings += part.warnings
+        found.teachers = {name: about(teacher, found.rows) for name, teacher in ready.items()}
+    return found
+
+
 def run(settings: Any, inputs: dict[str, Artifact], out: Path, context: Context) -> None:
     """Writes `rows-*.parquet` and `generation.json`."""
     teachers = _teachers(settings, inputs["run"].path if "run" in inputs else None)
     check(teachers)
     corpus = inputs["corpus"]
     depth = corpus.json("corpus.json").get("depth", 0)
-    seeds = drawn(read_documents(shard_files(corpus.path, "train")), settings.documents, context.seed, depth)
-    found = interrupted.run(
-        lambda: generate(
-            seeds,
-            settings.methods(),
-            teachers,
-            context.run_dir / STORE / context.stage,
-            seed=context.seed,
-            rows=settings.rows,
-            tokens=settings.tokens,
-            progress=context.progress,
-            record=context.record,
-        )
-    )
+    documents = read_documents(shard_files(corpus.path, "train"))
+    store = context.run_dir / STORE / context.stage
+    more: dict[str, Any] = {"seed": context.seed, "progress": context.progress, "record": context.record}
+    if "aligned" in inputs:
+        if settings.tokens is not None:
+            raise UserError(f"tokens = {settings.tokens}: what `aligned` wants is counted in rows; limit it by rows")
+        most = settings.rows or settings.documents
+        passes = missing(inputs["aligned"].json("gate.json"), documents, most, context.seed, depth)
+        found = interrupted.run(lambda: write_missing(passes, settings.methods(), teachers, store, **more))
+    else:
+        seeds = drawn(documents, settings.documents, context.seed, depth)
+        more |= {"rows": settings.rows, "tokens": settings.tokens}
+        found = interrupted.run(lambda: generate(seeds, settings.methods(), teachers, store, **more))
     if not found.kept:
         worst, count = Counter(row.error for row in found.rows).most_common(1)[0]
         raise UserError(f"no row can be kept of {len(found.rows):,} ({count:,}: {worst}); what was answered is kept")

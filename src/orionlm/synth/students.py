@@ -8,7 +8,7 @@ an early stop, so that nobody is beaten by overfitting alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,7 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         "tokens": runs[0].branches[-1] * settings.training.batch_tokens,
         "flops": runs[0].branches[-1] * runs[0].step_flops,
         "share": settings.share,
+        "shares": synthetic_shares(mixtures),
         "unique_tokens": {name: len(part) for name, part in tokens.parts.items()},
         "gate": {name: gate.get(name) for name in ("verdict", "faults", "score")} if aligned else None,
         "teacher_saw_more": "run" in inputs,
@@ -142,6 +143,11 @@ def plan_students(
         for arm in arms
     ]
     return runs, {arm: mixture(arm) for arm in arms}
+
+
+def synthetic_shares(mixtures: Mapping[str, Mixture]) -> dict[str, float]:
+    """How much of what each arm reads is synthetic: less than `share` where there is little of it."""
+    return {arm: 1 - float(mixture.shares[mixture.domains.index(REAL)]) for arm, mixture in mixtures.items()}
 
 
 def derive(settings: Settings, known: dict[str, dict[str, Any]], context: Context) -> Estimate:

@@ -90,7 +90,7 @@ async def generate(
     was answered, and a second call with it buys nothing again."""
     async with asked(teachers, store, record=record, progress=progress) as ready:
         found = await write(seeds, methods, ready, seed=seed, rows=rows, tokens=tokens, progress=progress)
-        found.teachers = {name: _about(teacher, found.rows) for name, teacher in ready.items()}
+        found.teachers = {name: about(teacher, found.rows) for name, teacher in ready.items()}
     return found
 
 
@@ -251,7 +251,7 @@ def _revisions(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def _about(teacher: Asked, rows: Sequence[Row]) -> dict[str, Any]:
+def about(teacher: Asked, rows: Sequence[Row]) -> dict[str, Any]:
     """What its rows took, the same in every run; the ledger has what was spent in all, on other answers too."""
     own = [row for row in rows if row.teacher == teacher.name]
     prompt_tokens, tokens = sum(row.more.get("prompt_tokens", 0) for row in own), sum(row.tokens for row in own)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from orionlm.synth.gate import collapse, copying, endings, repetition, residue, topics
 from orionlm.synth.gate.content import Tokens, plain, words
 from orionlm.synth.gate.declared import FORMATS
+from orionlm.synth.gate.gate import gate
 from orionlm.synth.gate.sides import Sides
 from orionlm.synth.rows import Row
 
@@ -130,11 +132,18 @@ def test_one_topic_of_eight_is_seven_eighths_less_and_even_topics_are_none():
     assert topics.fewer(rng.integers(0, 8, 400), even).verdict == "passes"
 
 
-def test_near_copies_do_not_chain():
-    kernel = np.eye(4)
-    for a, b in ((0, 1), (1, 2), (2, 3)):
-        kernel[a, b] = kernel[b, a] = 0.9
-    assert collapse.families(kernel).tolist() == [False, True, False, True]
+@pytest.mark.parametrize("block", [1, 3, 100])
+def test_near_copies_do_not_chain_and_are_found_across_blocks(monkeypatch, block):
+    monkeypatch.setattr(collapse, "BLOCK", block)
+    angles = np.radians([0, 35, 70, 105, 0])  # neighbours are alike, the next but one is not; the last is the first
+    texts = csr_matrix(np.stack([np.cos(angles), np.sin(angles)], 1))
+    assert collapse.said_before(texts).tolist() == [False, True, False, True, True]
+
+
+def test_copies_are_seen_however_many_texts_there_are_and_however_common_one_is(texts):
+    for rows in (texts[:600] * 4, [texts[0]] * 150 + texts[300:450]):
+        report = gate(texts[600:], [Row(text, "planted") for text in rows], describe=False)
+        assert "mode collapse" in report.faults, report.says()
 
 
 def test_the_diversity_s_mean_is_over_pairs_of_different_texts():

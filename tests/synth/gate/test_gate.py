@@ -155,3 +155,45 @@ def test_a_row_that_goes_on_from_given_words_copies_nothing(texts):
     shown = [text[:150] for text in real]
     continued = [Row(s + h[150:], "continuation", seed_text=s) for s, h in zip(shown, held, strict=True)]
     assert "copying of seeds" not in gate(real, continued).faults
+
+
+def test_held_out_text_that_leaks_is_found_though_the_real_text_holds_some_of_it_too(texts):
+    real, held_out = texts[:300] + texts[600:660], texts[600:720]
+    leaked = gate(real, rows(texts[300:540] + held_out[60:]), held_out=held_out, describe=False)
+    assert "evaluation leakage" in leaked.faults
+
+
+def test_a_row_too_long_to_be_looked_at_stays_out_with_its_reason(texts):
+    from orionlm.synth.gate.mend import mend
+
+    found = mend(texts[:300], rows([*texts[300:600], "the same thing again. " * 10_000]))
+    assert [row.error for row in found.dropped if row.text.startswith("the same thing")] == [
+        "gate: longer than 131,072 characters"
+    ]
+    assert all(len(row.text) < 131_072 for row in found.rows)
+
+
+def test_rows_in_a_declared_format_do_not_hide_the_phrases_of_the_others(texts):
+    framed = [Row(f"I hope this helps. {text}", "plain") for text in texts[300:550]]
+    asked = [Row(f"Q: What is it?\nA: {text}", "faq") for text in texts[550:700]]
+    report = gate(texts[:300], framed + asked, GateSettings(format={"faq": "faq"}), describe=False)
+    assert "templates" in report.faults, report.says()
+    some = gate(texts[:300], rows(texts[300:599]) + asked[:1], GateSettings(format={"faq": "faq"}), describe=False)
+    assert some.verdict == "admitted", some.says()
+
+
+def test_rows_of_one_document_are_too_few_however_many_they_are(texts):
+    alike = [Row(text, "planted", seeds=("one",)) for text in texts[300:600]]
+    assert gate(texts[:300], alike, describe=False).verdict == "cannot tell"
+    pieces = gate(texts[:300], rows(texts[300:600]), groups=["one"] * 300, describe=False)
+    assert pieces.verdict == "cannot tell" and "pieces of 1 documents" in pieces.says()
+
+
+def test_a_format_that_each_row_declares_may_be_named_for_a_method_and_a_method_that_no_row_has_is_refused(texts):
+    asked = [Row(f"Q: What is it?\nA: {text}", "m/faq", more={"format": "faq"}) for text in texts[300:420]]
+    settings = GateSettings(format={"m": "declared"})
+    assert {one.name: one.value for one in gate(texts[:120], asked, settings, describe=False).measures}[
+        "without the declared format"
+    ] == 0
+    with pytest.raises(UserError, match=r"format: no row is of the method 'n'; methods are m, m/faq"):
+        gate(texts[:120], asked, GateSettings(format={"n": "faq"}), describe=False)

@@ -113,7 +113,7 @@ def test_the_interval_covers_what_other_samples_of_the_same_size_give():
     rng = np.random.default_rng(1)
     found = [mauve(rng.standard_normal((200, 4)), rng.standard_normal((200, 4)) + 0.5, draws=50) for _ in range(40)]
     middle = np.mean([each.value for each in found])
-    assert sum(each.low <= middle <= each.high for each in found) >= 34  # clusters are drawn anew, so not the full 95%
+    assert sum(each.low <= middle <= each.high for each in found) >= 31  # clusters are drawn anew, so not the full 90%
 
 
 def test_the_same_seed_gives_the_same_value():

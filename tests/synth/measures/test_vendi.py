@@ -39,7 +39,7 @@ def test_the_interval_covers_the_truth():
     shares = np.array([0.5, 0.3, 0.15, 0.05])
     truth = np.exp(-(shares * np.log(shares)).sum())
     found = [vendi(np.eye(4)[rng.choice(4, 300, p=shares)]) for _ in range(200)]
-    assert 180 <= sum(each.low <= truth <= each.high for each in found) <= 200
+    assert 170 <= sum(each.low <= truth <= each.high for each in found) <= 192
 
 
 def test_empty_texts_are_alike():

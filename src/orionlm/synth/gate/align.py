@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from orionlm.data.documents import Document, genuine, read_documents, shard_file
 from orionlm.errors import UserError
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.synth.gate.declared import formats
-from orionlm.synth.gate.gate import GateSettings, gate
+from orionlm.synth.gate.gate import GateSettings, gate, sorted_out
 from orionlm.synth.gate.mend import Mended, mend
+from orionlm.synth.measures.sentence_model import SentenceModel
 from orionlm.synth.rows import Row, read_rows, row_files, write_rows
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ class Settings(GateSettings):
 
 
 def can_begin(settings: Settings) -> None:
-    """That its suites can be read, before anything is made."""
+    """That its suites and its sentence model can be read, before anything is made."""
     _suites(settings)
+    if settings.embed:
+        SentenceModel(settings.embed)
 
 
 def _suites(settings: Settings) -> list[Suite]:
@@ -82,11 +85,8 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     if settings.mend:
         found = mend(real, rows, settings, seed=context.seed, held_out=held_out, suites=suites, groups=ids)
     else:
-        usable = [row for row in rows if row.text.strip() and not row.error]
+        usable, refused = sorted_out(rows)
         report = gate(real, rows, settings, seed=context.seed, held_out=held_out, suites=suites, groups=ids)
-        refused = [
-            row if row.error else row.judged("gate", "no text") for row in rows if row.error or not row.text.strip()
-        ]
         found = Mended(usable, refused, report, report)
     write_rows(out, found.rows)
     write_rows(out, chain(found.dropped, (row.judged("gate", "beyond `texts`") for row in spare)), "dropped")
@@ -115,12 +115,10 @@ def _real(
     documents: Sequence[Document], rows: Sequence[Row], settings: Settings, rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
     """Ids and texts of what the rows are held against."""
-    from orionlm.synth.excerpts import excerpts
+    from orionlm.synth.excerpts import cut_like
 
-    pieces: list[tuple[str, str]] | Iterator[tuple[str, str]]
     if settings.excerpts:
-        sizes = [len(row.text) for row in rows if row.text.strip() and not row.error]
-        pieces = [(one.id, piece) for n, one in enumerate(documents) for piece in excerpts([one.text], sizes, n)]
+        pieces = list(cut_like([(one.id, one.text) for one in documents], rows))
     else:
         pieces = [(one.id, one.text) for one in documents]
     if len(pieces) > settings.texts:
@@ -133,7 +131,7 @@ def _left_out(spare: Sequence[Row], settings: Settings) -> str:
 
 
 def _page(found: Mended, ids: Sequence[str], spare: Sequence[Row], settings: Settings) -> dict[str, Any]:
-    reasons = Counter(row.error.partition(": not drawn")[0] for row in found.dropped)
+    reasons = Counter(row.error for row in found.dropped)
     asked = Counter(ids[place] for place in found.wanted)
     return found.to_json() | {
         "reasons": dict(reasons.most_common()),

@@ -88,7 +88,7 @@ class Vocabulary:
     """The words of real texts and rows together, weighed so that those common to both say little.
 
     tf-idf with 1 + ln(tf) and ln((1 + n)/(1 + df)), rows of length 1 (Salton & Buckley 1988). A word in more than a
-    fifth of all texts is left out.
+    fifth of the real texts is left out; one in as many rows is not, or rows that all say the same would say nothing.
     """
 
     def __init__(self, real: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> None:
@@ -111,7 +111,8 @@ class Vocabulary:
         counts = self.counts.copy()
         n = counts.shape[0]
         held = np.bincount(counts.indices, minlength=counts.shape[1])
-        weight = np.where(held <= max(2, n / 5), np.log((1 + n) / (1 + held)), 0.0)
+        common = np.bincount(counts[: self.cut].indices, minlength=counts.shape[1]) > max(2, self.cut / 5)
+        weight = np.where(common, 0.0, np.log((1 + n) / (1 + held)))
         counts.data = (1 + np.log(counts.data)) * weight[counts.indices]
         norm = np.sqrt(np.asarray(counts.multiply(counts).sum(1)).ravel())
         return csr_matrix(diags_array(1 / np.where(norm > 0, norm, 1.0)) @ counts)

@@ -123,8 +123,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     by_seed = of_own_seed(rows, sides.seeds, sides.as_real) if seeded else np.zeros(len(rows), bool)
     found = [more_often("copies of real text", FAULT, by_row, by_real, MARGIN, owners=sides.owners())]
     if seeded:
-        own = np.array([bool(seed) for seed in sides.seeds])
         # A real text has no seed to copy: the share itself counts.
         none = np.zeros(len(real), bool)
-        found.append(more_often("copies of the seed", FAULT, by_seed[own], none, SEED_MARGIN, owners=sides.owners(own)))
+        found.append(more_often("copies of the seed", FAULT, by_seed, none, SEED_MARGIN, owners=sides.owners()))
     return found, np.where(by_seed, CERTAIN, by_row * np.maximum(in_runs, of_one))

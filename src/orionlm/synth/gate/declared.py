@@ -52,11 +52,22 @@ def formats(settings: str | Mapping[str, str], rows: Sequence[Row]) -> list[str]
     for name in named:
         if name not in FORMATS and name not in (AS_REAL, DECLARED):
             raise UserError(f"format: there is no format {name!r}; {nearest(name, [AS_REAL, DECLARED, *FORMATS])}")
-    if settings == DECLARED:
-        return [form if (form := str(row.more.get("format", row.form))) in FORMATS else AS_REAL for row in rows]
     if isinstance(settings, str):
-        return [settings] * len(rows)
-    return [settings.get(row.method, settings.get(row.method.split("/")[0], "as real")) for row in rows]
+        asked = [settings] * len(rows)
+    else:
+        methods = {name for row in rows for name in (row.method, row.method.split("/")[0])}
+        if rows and (unused := [name for name in settings if name not in methods]):
+            known = (
+                f"methods are {', '.join(sorted(methods))}" if any(methods) else "rows name no method; give a format"
+            )
+            raise UserError(f"format: no row is of the method {unused[0]!r}; {known}")
+        asked = [settings.get(row.method, settings.get(row.method.split("/")[0], AS_REAL)) for row in rows]
+    return [_said_by(row) if format == DECLARED else format for row, format in zip(rows, asked, strict=True)]
+
+
+def _said_by(row: Row) -> str:
+    form = str(row.more.get("format", row.form))
+    return form if form in FORMATS else AS_REAL
 
 
 def measure(sides: Sides) -> tuple[list[Measure], Array]:
@@ -64,25 +75,15 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     lacks = np.zeros(len(sides.rows), bool)
     for number, (text, format) in enumerate(zip(sides.rows, sides.format, strict=True)):
         lacks[number] = format != "as real" and not FORMATS[format](text)
-    declared = ~sides.as_real
-    if declared.any():
-        none, owners = np.zeros(len(sides.real), bool), sides.owners(declared)
-        found.append(more_often("without the declared format", FAULT, lacks[declared], none, MARGIN, owners=owners))
-    if sides.as_real.any():
+    if not sides.as_real.all():
+        none, owners = np.zeros(len(sides.real), bool), sides.owners()
+        found.append(more_often("without the declared format", FAULT, lacks, none, MARGIN, owners=owners))
+    if sides.some_as_real:
         rows = _layout([text for text, real in zip(sides.inner_rows, sides.as_real, strict=True) if real])
         real = _layout(sides.bare_real)
         for column, name in enumerate(("characters a line", "share of signs", "lines with a mark")):
-            found.append(
-                ranks_higher(
-                    name,
-                    FAULT,
-                    rows[:, column],
-                    real[:, column],
-                    LAYOUT_MARGIN,
-                    two_sided=True,
-                    owners=sides.owners(sides.as_real),
-                )
-            )
+            sizes, owners = (rows[:, column], real[:, column]), sides.owners(sides.as_real)
+            found.append(ranks_higher(name, FAULT, *sizes, LAYOUT_MARGIN, two_sided=True, owners=owners))
     return found, lacks
 
 

@@ -38,12 +38,13 @@ MOST = 1500  # texts a side
 def measure(sides: Sides) -> list[Measure]:
     """The share of what as much real text teaches; MAUVE, Fréchet, MMD² and the two-sample test's AUC against real
     text; Vendi, self-BLEU, distinct pairs of words and compression of the rows."""
-    found = [_taught(sides)] if sides.as_real.any() else [not_measured(SHARE, FAULT, "another format is declared")]
+    found = [_taught(sides)] if sides.some_as_real else [not_measured(SHARE, FAULT, "another format is declared")]
     rng = sides.random(50)
     names, codes = np.unique(sides.groups.astype(str), return_inverse=True)
     part = rng.permutation(len(names))[codes] % 3
-    fit, real, other = ([sides.real[n] for n in np.flatnonzero(part == side)] for side in range(3))
-    owners = [sides.groups[n] for n in np.flatnonzero(part == 1)]
+    thirds = [rng.permutation(np.flatnonzero(part == side)) for side in range(3)]
+    fit, real, other = ([sides.real[n] for n in third] for third in thirds)
+    owners = [sides.groups[n] for n in thirds[1]]
     size = min(len(real), len(other), len(sides.rows), MOST)
     if size < 2 or len(fit) < 2:
         return found
@@ -72,8 +73,10 @@ def measure(sides: Sides) -> list[Measure]:
 def _taught(sides: Sides) -> Measure:
     like = np.flatnonzero(sides.as_real)
     rows, owners = [sides.rows[n] for n in like], [sides.given[n].seeds for n in like]
-    share = worth(sides.real, sides.groups.tolist(), rows, owners, sides.seed).share
-    return replace(_described(SHARE, share, 1.0, len(rows)), n_real=len(sides.real), note="by a model of counts")
+    found = worth(sides.real, sides.groups.tolist(), rows, owners, sides.seed)
+    all_of_it = f"; all rows are worth {found.doublings.value:+.2f} doublings of it" if found.doublings.known else ""
+    told = _described(SHARE, found.share, 1.0, len(rows))
+    return replace(told, n_real=len(sides.real), note=f"by a model of counts{all_of_it}")
 
 
 def _described(name: str, found: Estimate, against: float, size: int) -> Measure:

@@ -26,6 +26,7 @@ from orionlm.synth.gate import (
     templates,
     topics,
 )
+from orionlm.synth.gate.content import LONGEST
 from orionlm.synth.gate.sides import Sides
 from orionlm.synth.gate.verdict import FEWEST, Measure, Verdict, overall
 from orionlm.synth.rows import Row
@@ -73,6 +74,8 @@ class Report:
     n_synthetic: int
     bad: Mapping[str, Array] = field(default_factory=dict, repr=False)
     usual: Mapping[str, float] = field(default_factory=dict, repr=False)
+    documents: int = 0  # that the real texts came from
+    note: str = ""  # why it is not what the measures say
 
     @property
     def families(self) -> dict[str, str]:
@@ -83,13 +86,17 @@ class Report:
         of = f"{self.n_synthetic:,} rows against {self.n_real:,} real texts"
         of += f", score {self.score:.2f}" if math.isfinite(self.score) else ""
         if self.verdict == "rejected":
-            return f"rejected: {', '.join(self.faults)}; {of}"
+            return f"rejected: {', '.join(self.faults)}{self.note and '; ' + self.note}; {of}"
         if self.verdict == "cannot tell":
             if min(self.n_real, self.n_synthetic) < FEWEST:
                 return f"cannot tell: {of}; {FEWEST} of either are the fewest"
             unsure = {one.name: math.isfinite(one.value) for one in self.measures if one.verdict == "cannot tell"}
             why = "more rows and real texts narrow the intervals"
-            if not any(unsure.values()):
+            if self.note:
+                return f"cannot tell: {self.note}; {of}"
+            if self.documents < FEWEST and self.documents < self.n_real:
+                why = f"the real texts are pieces of {self.documents} documents; more of these narrow the intervals"
+            elif not any(unsure.values()):
                 why = next((one.note for one in self.measures if one.verdict == "cannot tell" and one.note), "")
             return f"cannot tell: {', '.join(unsure)}; {of}{why and '; ' + why}"
         left = [measure.name for measure in self.measures if measure.verdict == "not measured"]
@@ -103,6 +110,7 @@ class Report:
             "n_real": self.n_real,
             "n_synthetic": self.n_synthetic,
             "says": self.says(),
+            **({"note": self.note} if self.note else {}),
             "measures": [measure.to_json() for measure in self.measures],
         }
 
@@ -122,9 +130,9 @@ def gate(
 ) -> Report:
     """`suites`: of `tasks.suite`; `held_out`: text that models will be measured on. `groups`: which document each real
     text is (a piece of), as the rows' `seeds` name them. `describe`: also say what the rows would teach, and how far
-    they are by the field's distances. Rows with an `error` or without text do not count."""
+    they are by the field's distances. Rows that `sorted_out` leaves out do not count."""
     settings = settings or GateSettings()
-    usable = [row for row in rows if row.text.strip() and not row.error]
+    usable, _ = sorted_out(rows)
     formats = declared.formats(settings.format, usable)
     sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces, settings.embed)
     measures: list[Measure] = []
@@ -138,7 +146,26 @@ def gate(
             measures += found
         measures += distances.measure(sides) if describe else []
     verdict, faults = overall(measures)
-    return Report(verdict, faults, measures, score(measures), len(sides.real), len(sides.rows), bad, usual)
+    return Report(
+        verdict, faults, measures, score(measures), len(sides.real), len(sides.rows), bad, usual, len(set(sides.groups))
+    )
+
+
+def sorted_out(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows that can be judged, and the others, each with its reason: they had one, are empty, or are too long to be
+    looked at from end to end."""
+    usable: list[Row] = []
+    refused: list[Row] = []
+    for row in rows:
+        if row.error:
+            refused.append(row)
+        elif not row.text.strip():
+            refused.append(row.judged("gate", "no text"))
+        elif len(row.text) > LONGEST:
+            refused.append(row.judged("gate", f"longer than {LONGEST:,} characters"))
+        else:
+            usable.append(row)
+    return usable, refused
 
 
 def score(measures: Sequence[Measure]) -> float:

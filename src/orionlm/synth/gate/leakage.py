@@ -1,8 +1,8 @@
 """Do rows hold what models will be measured on: items of suites, or held-out text?
 
 Items are looked for as in decontamination (`data.decontamination.overlap`: word for word, near copies, renamed code);
-held-out text as copies are (`copying`). One row in fifty is too many: it goes anyway, but a writer that knows the
-questions will have told more of them than are found.
+held-out text as copies are (`copying`). One row in fifty is too many, whatever the real text holds: it goes anyway, but
+a writer that knows the questions will have told more of them than are found.
 """
 
 from __future__ import annotations
@@ -24,29 +24,24 @@ MARGIN = 0.02  # of rows; 0 of 135 rows and more lie within
 def measure(sides: Sides) -> tuple[list[Measure], Array]:
     from orionlm.data.decontamination.overlap import Index
 
-    found = np.zeros(len(sides.rows), bool)
+    found, none = np.zeros(len(sides.rows), bool), np.zeros(len(sides.real), bool)
     measures = []
     if sides.suites:
         index = Index(sides.suites)
         found |= np.array([bool(hits) for hits in index.find(sides.rows)], bool)
-        real = np.array([bool(hits) for hits in index.find(sides.real)], bool)
-        measures.append(more_often("items of suites", FAULT, found, real, MARGIN, owners=sides.owners()))
+        measures.append(more_often("items of suites", FAULT, found, none, MARGIN, owners=sides.owners()))
     else:
         measures.append(not_measured("items of suites", FAULT, "no suites were given"))
     if sides.held_out:
         held, known = _known(tuple(sides.held_out)), Known(sides.real_tokens, RUN)
-        flags = []
-        for tokens in (sides.row_tokens, sides.real_tokens):
-            gram, text = tokens.runs(RUN)
-            place = held.find(gram)
-            few = (place >= 0) & (held.texts[place] <= COMMON) if len(held.grams) else np.zeros(len(gram), bool)
-            if tokens is sides.row_tokens:
-                few &= known.find(gram) < 0  # what stands in the text trained on leaks by itself
-            flag = np.zeros(len(tokens), bool)
-            flag[text[few]] = True
-            flags.append(flag)
-        found |= flags[0]
-        measures.append(more_often("held-out text", FAULT, flags[0], flags[1], MARGIN, owners=sides.owners()))
+        gram, text = sides.row_tokens.runs(RUN)
+        place = held.find(gram)
+        few = (place >= 0) & (held.texts[place] <= COMMON) if len(held.grams) else np.zeros(len(gram), bool)
+        few &= known.find(gram) < 0  # what stands in the text trained on leaks by itself
+        flags = np.zeros(len(sides.rows), bool)
+        flags[text[few]] = True
+        found |= flags
+        measures.append(more_often("held-out text", FAULT, flags, none, MARGIN, owners=sides.owners()))
     return measures, found
 
 

@@ -27,7 +27,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     none = np.zeros(len(sides.rows), bool)
     if sides.pieces:
         return [not_measured("length", FAULT, "pieces of texts are as long as they were cut")], none
-    if not sides.as_real.any():
+    if not sides.some_as_real:
         return [not_measured("length", FAULT, "another format is declared")], none
     real, rows = lengths(sides.real), lengths(sides.rows)[sides.as_real]
     learned, compared = sides.halves

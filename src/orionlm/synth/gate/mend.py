@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from orionlm.synth.gate import repetition, topics
-from orionlm.synth.gate.content import Tokens, Vocabulary, words
+from orionlm.synth.gate import declared, repetition, templates, topics
+from orionlm.synth.gate.content import Tokens, Vocabulary, said, words
 from orionlm.synth.gate.endings import trimmed
-from orionlm.synth.gate.gate import GateSettings, Report, gate
+from orionlm.synth.gate.gate import GateSettings, Report, gate, sorted_out
 from orionlm.synth.gate.lengths import lengths
 from orionlm.synth.gate.sides import split
 from orionlm.synth.gate.verdict import CERTAIN, FEWEST, ranks_higher
@@ -43,7 +43,7 @@ REASONS = {
     "endings": "cut off",
     "format": "without the declared format",
 }
-ALWAYS = ("leakage", "copying", "residue", "language", "collapse")
+ALWAYS = ("leakage", "copying", "residue", "language", "collapse", "repetition")
 WHOLE = ("leakage", "copying")  # looked for in all of the real text
 SMALLEST = 0.1  # of the rows: where less is left, it is another set
 KEPT_BY_WORDS = 0.6  # of the rows, where they are drawn by importance of their words
@@ -116,12 +116,10 @@ def mend(
     suites: Sequence[Any] = (),
     groups: Sequence[str] = (),
 ) -> Mended:
-    """Arguments as those of `gate`. Rows that had an `error` or no text stay dropped. What was admitted at once only
-    loses what always goes."""
+    """Arguments as those of `gate`. What was admitted at once only loses what always goes, and is judged by all of the
+    real text again."""
     settings = settings or GateSettings()
-    usable = [row for row in rows if row.text.strip() and not row.error]
-    refused = [row if row.error else row.judged("gate", "no text") for row in rows if row.error or not row.text.strip()]
-
+    usable, refused = sorted_out(rows)
     names = np.array(groups or [f"text {number}" for number in range(len(real))], object)
     everything = np.arange(len(real))
 
@@ -159,19 +157,20 @@ def mend(
             left.draw("the farthest from real text", nearest, said)
             found = judge(first, left.rows)
         if "said again" in _failing(found) - passed and len(left.rows) >= FEWEST:
-            plainest = _plain_enough(rule, left)
+            plainest = _plain_enough(rule, left, settings)
             left.draw("repeats itself most", plainest, f"{len(plainest)} of {len(left.rows)} rows repeat no more")
             found = judge(first, left.rows)
         if "mixture of topics" in _failing(found) - passed and len(left.rows) >= FEWEST:
-            wanted = _topics(left, rule, real, len(usable))
+            wanted = _topics(left, rule, real)
             _words(left, rule)
             found = judge(first, left.rows)
         if "lengths" in _unsure(found) & _unsure(before) and len(left.rows) >= FEWEST:
             kept = match(lengths(left.texts), lengths(rule), seed=seed)
             left.draw("lengths as in real text", kept.rows, kept.says)
             found = judge(first, left.rows)
-        # The last resort, for it takes most: what no rule above has a name for.
-        if _unsure(found) & _unsure(before) & {"topics", "format", "templates"} and len(left.rows) >= FEWEST:
+        # The last resort, for it takes most: what fails and no rule above has a name for.
+        failing = {one.fault for one in found.measures if one.verdict == "fails"}
+        if failing & {topics.FAULT, declared.FAULT, templates.FAULT} and len(left.rows) >= FEWEST:
             told = two_sample(rule, left.texts, names[first].tolist(), [row.seeds for row in left.rows], seed=seed)
             kept = reject(told, seed)
             if len(kept.rows) >= FEWEST:
@@ -179,7 +178,8 @@ def mend(
         _drop(left, judge(first, left.rows), ("templates", "repetition"))  # what was rare before so much went
     after = judge(unseen, left.rows, describe=True)
     if len(left.rows) < max(FEWEST, SMALLEST * len(usable)) and after.verdict != "rejected":
-        after = replace(after, verdict=before.verdict, faults=before.faults)
+        note = f"{len(left.rows):,} of {len(usable):,} rows are left, too few to be this set"
+        after = replace(after, verdict=before.verdict, faults=before.faults, note=note)
     return Mended(left.rows, refused + left.dropped, before, after, left.steps, wanted)
 
 
@@ -253,9 +253,11 @@ def _near_enough(rule: Sequence[str], names: Array, left: _Set) -> Array:
     return np.sort(np.argsort(-nearest(np.arange(len(rule)))[0], kind="stable")[:size])
 
 
-def _plain_enough(rule: Sequence[str], left: _Set) -> Array:
+def _plain_enough(rule: Sequence[str], left: _Set, settings: GateSettings) -> Array:
     """The rows without those that say most of what they say again: as many as leave a third of the margin."""
-    real, rows = (repetition.said_again(Tokens(texts)) for texts in (rule, left.texts))
+    asked = declared.formats(settings.format, left.rows)
+    texts = [said(text, format) for text, format in zip(left.texts, asked, strict=True)]
+    real, rows = (repetition.said_again(Tokens(each)) for each in (rule, texts))
     order = np.argsort(rows, kind="stable")
     size = least = max(1, round(SMALLEST * len(rows)))
     for size in range(len(rows), least, -max(1, len(rows) // 50)):
@@ -264,12 +266,12 @@ def _plain_enough(rule: Sequence[str], left: _Set) -> Array:
     return np.sort(order[:size])
 
 
-def _topics(left: _Set, rule: Sequence[str], real: Sequence[str], rows: int) -> list[int]:
+def _topics(left: _Set, rule: Sequence[str], real: Sequence[str]) -> list[int]:
     """Drawn to the topics of the real text; which real texts should be asked about where rows are short."""
     labels, own = topics.topics(_vocabulary(rule, left.texts), left.seed)
     shares = np.bincount(own) / len(own)
     place = {text: number for number, text in reversed(list(enumerate(real)))}
-    short = missing_rows(labels, shares, min(rows, len(left.rows)))
+    short = missing_rows(labels, shares, len(left.rows))
     wanted = [place[rule[text]] for _, text in requests(short, own, left.seed)]
     kept = rebalance(labels, shares, seed=left.seed)
     left.draw("topics as in real text", kept.rows, kept.says)

@@ -107,7 +107,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     most = sorted((-part, kind) for part, kind in zip(share, kinds, strict=True) if part)[:3]
     note = ", ".join(f"{kind} {-part:.2f}" for part, kind in most)
     sides.bare_rows = [without(text, kinds) if hit else text for text, hit in zip(sides.rows, flags, strict=True)]
-    sides.inner_rows = sides.bare_rows
+    sides.inner_rows = list(sides.bare_rows)
     unheard_of = rows[:, ~real.any(0)].any(
         1
     )  # what no real text has goes altogether, the rest as far as it is too much

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from orionlm.synth.gate.content import LONGEST, Tokens, Vocabulary, words
+from orionlm.synth.gate.verdict import FEWEST
 from orionlm.synth.rows import Row
 
 Array = np.ndarray
@@ -41,7 +42,7 @@ class Sides:
         self.format, self.pieces, self.embed = list(format), pieces, embed
         self.held_out, self.suites, self.seed = list(held_out), list(suites), seed
         self.bare_real, self.bare_rows = self.real, self.rows
-        self.inner_rows = self.rows
+        self.inner_rows = list(self.rows)
         self.circling = np.zeros(len(self.rows), bool)
         self.first_of_family = np.ones(len(self.rows), bool)
 
@@ -56,6 +57,11 @@ class Sides:
     def as_real(self) -> Array:
         """Which rows are meant to look like real text."""
         return np.array([format == "as real" for format in self.format], bool)
+
+    @cached_property
+    def some_as_real(self) -> bool:
+        """Are there enough of them to be compared by themselves? A set that is small as a whole is told elsewhere."""
+        return int(self.as_real.sum()) >= min(FEWEST, max(1, len(self.rows)))
 
     @cached_property
     def halves(self) -> tuple[Array, Array]:

@@ -27,29 +27,36 @@ MARGIN = 0.1  # of rows; real against held-out real reaches .04 (300 a side)
 
 
 def measure(sides: Sides) -> tuple[list[Measure], Array]:
-    """Leaves the rows without the phrases."""
-    texts, against = sides.bare_rows, sides.bare_real
-    formatted = not sides.as_real.all()
-    if formatted:  # signs are the format's
-        texts = [" ".join(words(said(text, format))) for text, format in zip(texts, sides.format, strict=True)]
-        against = [" ".join(words(text)) for text in against]
-    real, rows = sides.tokens(against), sides.tokens(texts)
-    first = sides.first_of_family
-    flags, marked = np.zeros(len(rows), bool), np.zeros(len(real), bool)
-    phrases: list[tuple[int, Array]] = []
-    for n, edge in ((DECLARED, 0),) if formatted else ((SHORT, EDGE), (LONG, 0)):
-        shared = _shared(rows, real, first, n, edge)
-        phrases.append((n, shared))
-        for tokens, found in ((rows, flags), (real, marked)):
-            gram, text = _edges(tokens, n, edge)
-            found[text[np.isin(gram, shared)]] = True
-    if not formatted:
-        sides.inner_rows = _without(texts, rows, phrases, flags)
-    shown = _shown(texts, rows, phrases)
-    measured = more_often(
-        "phrases that only rows share", FAULT, flags & first, marked, MARGIN, shown, owners=sides.owners()
-    )
-    return [measured], flags
+    """Leaves the rows that should look like real text without the phrases."""
+    flags, marked = np.zeros(len(sides.rows), bool), np.zeros(len(sides.real), bool)
+    shown = ""
+    for declared in (False, True):
+        places = np.flatnonzero(sides.as_real != declared)
+        if not len(places):
+            continue
+        texts, against = [sides.bare_rows[n] for n in places], sides.bare_real
+        first = sides.first_of_family[places]
+        if declared:  # signs are the format's
+            texts = [" ".join(words(said(text, sides.format[n]))) for text, n in zip(texts, places, strict=True)]
+            against = [" ".join(words(text)) for text in against]
+        real, rows = sides.tokens(against), sides.tokens(texts)
+        found = np.zeros(len(rows), bool)
+        phrases: list[tuple[int, Array]] = []
+        for n, edge in ((DECLARED, 0),) if declared else ((SHORT, EDGE), (LONG, 0)):
+            shared = _shared(rows, real, first, n, edge)
+            phrases.append((n, shared))
+            for tokens, hit in ((rows, found), (real, marked)):
+                gram, text = _edges(tokens, n, edge)
+                hit[text[np.isin(gram, shared)]] = True
+        if not declared:
+            for place, left in zip(places.tolist(), _without(texts, rows, phrases, found), strict=True):
+                sides.inner_rows[place] = left
+        flags[places] = found
+        shown = shown or _shown(texts, rows, phrases)
+    once = flags & sides.first_of_family
+    return [
+        more_often("phrases that only rows share", FAULT, once, marked, MARGIN, shown, owners=sides.owners())
+    ], flags
 
 
 def _edges(tokens: Tokens, n: int, edge: int) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 from scipy.stats import ncx2
 
@@ -30,6 +31,7 @@ COLLAPSE = "mode collapse"  # where rows are about known things, but about few o
 FEWER_MARGIN = 0.5  # of the topics; the interval of real against held-out real reaches .25 (300 a side)
 KNOWN_TOPICS = 0.6  # of a foreign topic: as bad as a real one out of proportion, which narrow rows have too
 TOPICS, DIMENSIONS = 8, 32
+BLOCK = 2000  # texts that are held against all others at once
 TELLING = 0.5  # of the real texts: with fewer that have a word of weight, nearness is about the few
 
 
@@ -51,9 +53,10 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
     ]
     flags[sides.some[1]] = near < np.quantile(real_near, 0.02)
     labels = topics(words, sides.seed)
-    found.append(mixture(*labels, spread_of_groups(labels, sides.owners(row_place, real_place))))
+    spread = spread_of_groups(labels, sides.owners(row_place, real_place))
+    found.append(mixture(*labels, spread))
     if found[0].verdict == "passes":  # text about something else has no topics of the real text's to speak of
-        found.append(fewer(*labels))
+        found.append(fewer(*labels, spread))
     return found, flags
 
 
@@ -65,15 +68,14 @@ def nearest(
     Not of its own document: pieces of one are alike, and a row is like its seed. `groups`: the real texts' documents;
     `owners`: the documents that each row came from.
     """
-    own = np.asarray((words.real @ words.real.T).todense())
-    other = np.asarray((words.rows @ words.real.T).todense())
-    np.fill_diagonal(own, 0.0)
-    if groups is not None:
-        own[groups[:, None] == groups[None, :]] = 0.0
-        for number, seeds in enumerate(owners):
-            if seeds:
-                other[number, np.isin(groups, seeds)] = 0.0
-    near = [other.max(1), own.max(1)]
+    names = np.arange(words.real.shape[0]) if groups is None else groups
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    near = [
+        _most_like(words.rows, words.real, [[n for seed in seeds for n in places.get(seed, ())] for seeds in owners]),
+        _most_like(words.real, words.real, [places[name] for name in names]),
+    ]
     size = [np.log1p(np.diff(part.indptr)) for part in (words.rows, words.real)]
     # A text of few words is less like any other: a line through the real ones, held at their ends.
     low, high = np.quantile(size[1], [0.05, 0.95])
@@ -82,6 +84,17 @@ def nearest(
     slope = float(np.mean((at[1] - at[1].mean()) * (near[1] - near[1].mean())) / spread) if spread > 0 else 0.0
     slope = max(0.0, slope)
     return near[0] - slope * (at[0] - at[1].mean()), near[1] - slope * (at[1] - at[1].mean())
+
+
+def _most_like(texts: csr_matrix, others: csr_matrix, own: Sequence[Sequence[int]]) -> Array:
+    """The largest likeness of each text to any of the others but its `own`, (texts,); a block of texts at a time."""
+    found = np.zeros(texts.shape[0])
+    for start in range(0, texts.shape[0], BLOCK):
+        like = np.asarray((texts[start : start + BLOCK] @ others.T).todense())
+        for row, left_out in zip(like, own[start : start + BLOCK], strict=False):
+            row[list(left_out)] = 0.0
+        found[start : start + BLOCK] = like.max(1)
+    return found
 
 
 def topics(words: Vocabulary, seed: int) -> tuple[Array, Array]:
@@ -135,10 +148,10 @@ def mixture(rows: Array, real: Array, spread: float = 1.0) -> Measure:
     return judged("mixture of topics", FAULT, value, low, high, MIXTURE_MARGIN, size=KNOWN_TOPICS * value, n=(m, n))
 
 
-def fewer(rows: Array, real: Array) -> Measure:
+def fewer(rows: Array, real: Array, spread: float = 1.0) -> Measure:
     """By which share the effective number of topics, 1/Σ p² (Hill 1973, order 2), is smaller than the real texts'.
 
-    The interval of its logarithm by the delta method, var Σ p² = 4/n·(Σ p³ − (Σ p²)²).
+    The interval of its logarithm by the delta method, var Σ p² = 4/n·(Σ p³ − (Σ p²)²), `spread` times that.
     """
     logs, variance = [], 0.0
     for side in (rows, real):
@@ -146,7 +159,7 @@ def fewer(rows: Array, real: Array) -> Measure:
         square, cube = float((p**2).sum()), float((p**3).sum())
         logs.append(-math.log(square))
         variance += 4 / len(side) * max(0.0, cube - square**2) / square**2
-    ends = [logs[0] - logs[1] + reach * math.sqrt(variance) for reach in (0, Z, -Z)]
+    ends = [logs[0] - logs[1] + reach * math.sqrt(spread * variance) for reach in (0, Z, -Z)]
     value, low, high = (1 - math.exp(end) for end in ends)
     return judged("topics left out", COLLAPSE, value, low, high, FEWER_MARGIN, n=(len(real), len(rows)))
 

@@ -158,14 +158,17 @@ def ranks_higher(
 
 
 def design_effect(values: Array, owners: Array | None) -> float:
-    """How many times further the mean of grouped values spreads than of as many single ones (Kish 1965, §2.6 and 5.4);
-    never less than once. `owners`: the group of each."""
+    """How many times further the mean of grouped values spreads than of as many single ones (Kish 1965, §2.6 and 5.4),
+    between once and as many times as there are values; all of one group are one. `owners`: the group of each."""
     if owners is None or len(values) < 2:
         return 1.0
     apart = np.asarray(values, float) - np.mean(values)
-    codes = np.unique(owners.astype(str), return_inverse=True)[1]
+    names, codes = np.unique(owners.astype(str), return_inverse=True)
+    count, most = len(names), float(len(values))
+    if count == 1:
+        return most
     summed, total = np.bincount(codes, apart), float(apart @ apart)
-    return max(1.0, float(summed @ summed) / total) if total > 0 else 1.0
+    return min(most, max(1.0, count / (count - 1) * float(summed @ summed) / total)) if total > 0 else 1.0
 
 
 def overall(measures: Iterable[Measure]) -> tuple[Verdict, list[str]]:

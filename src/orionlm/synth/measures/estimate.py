@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 Array = np.ndarray
-LEVEL = 0.95
+LEVEL = 0.9
 
 
 @dataclass(frozen=True)
