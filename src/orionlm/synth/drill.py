@@ -2,10 +2,11 @@
 
 A student of genuine text writes; the next student learns from that, and writes; and so on. `replaced`: each generation
 has only what the last one wrote (Shumailov et al., Nature 631, 2024). `guarded`: the genuine text stays and what was
-written accumulates beside it, with at least `real_share` of the reading genuine (Gerstgrasser et al. 2404.01413). All
-students read as many tokens, all go on from passages of the genuine text (which stay out of what is learned from, as in
-Shumailov et al.), and all are measured on the same held-out text. What a small model wrote costs its first reader at
-once, for the reader gets no better than its writer; collapse is what grows from there, from generation to generation.
+written accumulates beside it (Gerstgrasser et al. 2404.01413), up to `max_depth` generations of models, with at least
+`real_share` of the reading genuine: the limits of the stage `augment`. All students read as many tokens, all go on from
+passages of the genuine text (which stay out of what is learned from, as in Shumailov et al.), and all are measured on the
+same held-out text. What a small model wrote costs its first reader at once, for the reader gets no better than its writer;
+collapse is what grows from there, from generation to generation.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Settings(BaseModel):
     tokens: int | None = Field(default=None, gt=0)
     temperature: float = Field(default=1.0, gt=0)
     real_share: float = Field(default=0.5, gt=0, lt=1)
+    max_depth: int = Field(default=2, ge=1)
     seeds: int = Field(default=2, ge=1)
     harm: float = Field(default=0.05, gt=0)
     validation_tokens: int = Field(default=131_072, ge=1)
@@ -75,7 +77,10 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
         for line in lines:
             twin = line if line in points else line.replace(REPLACED, GUARDED)
             rows = _written(settings, inputs["corpus"], here, twin, generation, context)
-            written[line] = rows if line.startswith(REPLACED) else written[line] + rows
+            if line.startswith(REPLACED):
+                written[line] = rows
+            else:
+                written[line] += [row for row in rows if row.depth <= settings.max_depth]
             compressed = compression_ratio([row.text for row in rows]).value
             now[line] = {
                 "bits_per_byte": points[twin]["bits_per_byte"],
