@@ -4,9 +4,9 @@ A student of genuine text writes; the next student learns from that, and writes;
 has only what the last one wrote (Shumailov et al., Nature 631, 2024). `guarded`: the genuine text stays and what was
 written accumulates beside it (Gerstgrasser et al. 2404.01413), up to `max_depth` generations of models, with at least
 `real_share` of the reading genuine: the limits of the stage `augment`. All students read as many tokens, all go on from
-passages of the genuine text (which stay out of what is learned from, as in Shumailov et al.), and all are measured on the
-same held-out text. What a small model wrote costs its first reader at once, for the reader gets no better than its writer;
-collapse is what grows from there, from generation to generation.
+passages of the genuine text (which stay out of what is learned from, as in Shumailov et al.), and all are measured on
+the same held-out text. What a small model wrote costs its first reader at once, for the reader gets no better than its
+writer; collapse is what grows from there, from generation to generation.
 """
 
 from __future__ import annotations
