@@ -233,8 +233,9 @@ def _trim(left: _Set, found: Report) -> None:
 
 
 def _near_enough(rule: Sequence[str], names: Array, left: _Set) -> Array:
-    """The rows without the farthest: as many as leave a third of the margin that is granted. How many, is said by each
-    half of the documents of rows that the other half chose: what is near to a text is less near to the next."""
+    """The rows without the farthest: as many as are no farther than real texts are. How many, is said by each half of
+    the documents of rows that the other half chose: what is near to a text is less near to the next. The margin is left
+    to those who judge, for among more real texts there are nearer ones."""
     seeds = [row.seeds for row in left.rows]
 
     def nearest(places: Array) -> tuple[Array, Array]:
@@ -248,7 +249,7 @@ def _near_enough(rule: Sequence[str], names: Array, left: _Set) -> Array:
             ranks_higher("", "", -near[np.argsort(-chosen, kind="stable")[:size]], -own, topics.FAR_MARGIN).value
             for (chosen, _), (near, own) in zip(found, found[::-1], strict=True)
         ]
-        if np.mean(far) <= topics.FAR_MARGIN / 3:
+        if np.mean(far) <= 0:
             break
     return np.sort(np.argsort(-nearest(np.arange(len(rule)))[0], kind="stable")[:size])
 
