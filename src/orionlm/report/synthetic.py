@@ -226,7 +226,7 @@ def chart(pages: Sequence[Mapping[str, Any]]) -> Chart:
         colour = alt.Color("arm:N", sort=arms, scale=colours, title="trained on")
         shape = alt.Shape("arm:N", sort=arms, scale=marks, title="trained on")
         low, high = min(amounts) / 1.3, max(amounts) * 1.3
-        axis = alt.Axis(values=amounts, format="~s", grid=False, title="tokens of real text")
+        axis = alt.Axis(values=amounts, format=".3~s", grid=False, title="tokens of real text")
         x = alt.X("real:Q", scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=axis)
         y = alt.Y("loss:Q", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(title="bits per byte", tickCount=5))
         layers: list[alt.Chart] = []
