@@ -337,10 +337,10 @@ def test_trained_students_tell_sense_from_nonsense_and_kills_change_nothing(tmp_
         )  # fmt: skip
         whole = start("whole", asked)
         assert whole.wait(200) == 0
-        marks = ["out/work/round-0/rows/good/generation.json", "out/work/round-0/good-0/state.safetensors"]
-        for mark in marks:
+        first = tmp_path / "killed" / "out" / "work" / "round-0"
+        for mark in (first / "rows/good/generation.json", first / "good-0/state.safetensors"):
             process = start("killed", asked)
-            while process.poll() is None and not (tmp_path / "killed" / mark).exists():
+            while process.poll() is None and not mark.exists():
                 time.sleep(0.02)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -18,7 +18,7 @@ from orionlm.settings import to_toml
 from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
 from orionlm.synth.generate import STORE
-from orionlm.synth.methods import METHODS, load
+from orionlm.synth.methods import METHODS, choices, chosen
 from orionlm.synth.rows import write_rows
 from orionlm.synth.students import REAL
 from orionlm.synth.teachers import TeacherSettings, check
@@ -46,15 +46,14 @@ class _Candidate(BaseModel):
         return self
 
     def methods(self) -> dict[str, Any]:
-        chosen = {name: getattr(self, name) for name in METHODS}
-        return {n: load(n).Settings() if value is True else value for n, value in chosen.items() if value is not False}
+        return chosen(self)
 
 
 Candidate = create_model(  # type: ignore[call-overload]
     "Candidate",
     __base__=_Candidate,
     __doc__=_Candidate.__doc__,
-    **{name: (bool | load(name).Settings, False) for name in METHODS},
+    **choices(),
 )
 
 

@@ -24,7 +24,7 @@ from orionlm.inference.client.response import Usage
 from orionlm.recipe.estimate import Derived, Estimate
 from orionlm.synth import interrupted
 from orionlm.synth.desk import Seed
-from orionlm.synth.methods import METHODS, load
+from orionlm.synth.methods import METHODS, choices, chosen, load
 from orionlm.synth.rows import write_rows
 from orionlm.synth.teachers import TeacherSettings, asked, check
 from orionlm.synth.writing import Generated, about, generate, share_of, write
@@ -56,16 +56,14 @@ class _Wanted(BaseModel):
         return self
 
     def methods(self) -> dict[str, BaseModel]:
-        """What is asked for, in the table's order."""
-        chosen = {name: getattr(self, name) for name in METHODS}
-        return {n: load(n).Settings() if value is True else value for n, value in chosen.items() if value is not False}
+        return chosen(self)
 
 
 Settings = create_model(  # type: ignore[call-overload]
     "Settings",
     __base__=_Wanted,
     __doc__=_Wanted.__doc__,
-    **{name: (bool | load(name).Settings, False) for name in METHODS},
+    **choices(),
 )
 
 
@@ -166,10 +164,10 @@ def derive(settings: Any, known: dict[str, dict[str, Any]], context: Context) ->
     methods, teachers = settings.methods(), _teachers(settings, Path("run") if "run" in known else None)
     check(teachers)
     requests = tokens = prompt_tokens = 0.0
-    for place, (name, chosen) in enumerate(methods.items()):
+    for place, (name, own_settings) in enumerate(methods.items()):
         if not hasattr(load(name), "worst"):
             continue
-        worst = load(name).worst(chosen)
+        worst = load(name).worst(own_settings)
         rows = share_of(settings.rows, len(methods), place) or settings.documents
         own = rows * worst.requests
         numbers.append(

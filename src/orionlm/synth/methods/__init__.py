@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from pydantic import BaseModel
 
 METHODS: dict[str, str] = {
     "rephrase": "orionlm.synth.methods.rephrase",
@@ -39,3 +40,16 @@ def template(name: str) -> Template:
     text = (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
     environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
     return environment.from_string(text.strip())
+
+
+def choices() -> dict[str, Any]:
+    """The fields of settings in which methods are chosen: a method's own settings, or true for what it does unasked."""
+    return {name: (bool | load(name).Settings, False) for name in METHODS}
+
+
+def chosen(settings: BaseModel) -> dict[str, BaseModel]:
+    """The methods that settings with `choices` ask for, in the table's order."""
+    found = {name: getattr(settings, name) for name in METHODS}
+    return {
+        name: load(name).Settings() if value is True else value for name, value in found.items() if value is not False
+    }
