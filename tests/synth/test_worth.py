@@ -63,6 +63,14 @@ def test_the_cost_of_writing_is_counted_against_the_whole_budget():
     assert over["net_of_teacher"]["value"] == pytest.approx(over["gross"]["value"] / 10, rel=1e-6)
 
 
+def test_writing_that_no_student_reads_does_not_count_against_an_arm():
+    costs = {"writing": 6 * 3e5 * 5e5, "teacher": 0.0}
+    measured = students(3e5, 6e5)
+    page = price(measured, 512, "v", 50_000, ladder(), costs, 0, used={"ungated": 0.25})[1]
+    over = page["gains"]["ungated"]["over_real"]
+    assert over["net"]["value"] == pytest.approx(over["gross"]["value"] / 1.25, rel=1e-6)
+
+
 def test_a_cost_that_nobody_knows_leaves_the_net_gain_open():
     over = priced(3e5, 6e5, {"writing": None, "teacher": None})["gains"]["ungated"]["over_real"]
     assert over["gross"] and over["net"] is None and over["net_of_teacher"] is None

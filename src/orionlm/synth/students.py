@@ -75,16 +75,25 @@ def run(settings: Settings, inputs: dict[str, Artifact], out: Path, context: Con
     ]
     validation = TokenSet.open(work, "validation").digest[:12]
     baseline = read_runs(inputs["ladder"].file("runs.csv")) if "ladder" in inputs else None
-    costs = own_costs(inputs)
+    shares = synthetic_shares(mixtures)
+    read = runs[0].branches[-1] * settings.training.batch_tokens
+    used = {arm: min(1.0, shares[arm] * read / len(tokens.parts[arm])) for arm in arms}
     table, found = price(
-        measured, tokens.vocabulary, validation, len(tokens.parts[REAL]), baseline, costs, context.seed
+        measured,
+        tokens.vocabulary,
+        validation,
+        len(tokens.parts[REAL]),
+        baseline,
+        own_costs(inputs),
+        context.seed,
+        used,
     )
     page = {
         "width": settings.width,
-        "tokens": runs[0].branches[-1] * settings.training.batch_tokens,
+        "tokens": read,
         "flops": runs[0].branches[-1] * runs[0].step_flops,
         "share": settings.share,
-        "shares": synthetic_shares(mixtures),
+        "shares": shares,
         "unique_tokens": {name: len(part) for name, part in tokens.parts.items()},
         "gate": {name: gate.get(name) for name in ("verdict", "faults", "score")} if aligned else None,
         "teacher_saw_more": "run" in inputs,

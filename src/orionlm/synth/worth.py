@@ -37,11 +37,13 @@ def price(
     baseline: RunTable | None,
     costs: Mapping[str, float | None],
     seed: int,
+    used: Mapping[str, float] | None = None,
 ) -> tuple[RunTable, dict[str, Any]]:
     """The run table of the students (arm = lever), and what they say: arms, differences from `real`, gains, lines.
 
     `measured`: {arm, seed, points}, a point for each branch; the lowest in bits per byte is the run's. `stock`: tokens
-    of genuine text. `baseline`: plain runs on fresh text; without them there are differences but no gains.
+    of genuine text. `baseline`: plain runs on fresh text; without them there are differences but no gains. `used`: what
+    share of an arm's synthetic text its students read; as large a share of the writing counts (all of it by default).
     """
     best = [{"arm": one["arm"], "seed": one["seed"], **_best(one["points"])} for one in measured]
     arms = list(dict.fromkeys(one["arm"] for one in best))
@@ -59,11 +61,12 @@ def price(
         "differences": {arm: difference(bits, arm) for arm in arms if arm != REAL},
         "points": {f"{one['arm']}-{one['seed']}": one["points"] for one in measured},
         "costs": dict(costs),
+        "used": dict(used or {}),
         "gains": {},
     }
     if baseline is not None:
         largest = float(baseline["flops"].max())
-        page["gains"] = gains(join([baseline, table]), arms, stock, costs, largest, seed)
+        page["gains"] = gains(join([baseline, table]), arms, stock, costs, largest, seed, used or {})
     page["says"] = [line for arm in page["differences"] for line in says(page, arm)]
     return table, page
 
@@ -92,18 +95,25 @@ def difference(bits: Mapping[str, np.ndarray], arm: str) -> dict[str, Any]:
 
 
 def gains(
-    table: RunTable, arms: Sequence[str], stock: int, costs: Mapping[str, float | None], largest: float, seed: int
+    table: RunTable,
+    arms: Sequence[str],
+    stock: int,
+    costs: Mapping[str, float | None],
+    largest: float,
+    seed: int,
+    used: Mapping[str, float],
 ) -> dict[str, Any]:
     """Each arm in multiples of the plain recipe's compute on fresh text, and over `real`: the same draws of the
-    baseline behind both. `net` counts the writing, `net_of_teacher` the teacher's training too, all of it on one
-    student. `largest`: FLOPs of the largest plain run."""
+    baseline behind both. `net` counts the writing of what is read (`used`), `net_of_teacher` the teacher's training
+    too, all of it on one student. `largest`: FLOPs of the largest plain run."""
     priced = {gain.lever: gain for gain in price_levers(table, levers=list(arms), stock=stock, level=LEVEL, seed=seed)}
     plain = priced[REAL].fresh.draws
     found: dict[str, Any] = defaultdict(dict)
     for arm in arms:
         gain = priced[arm]
         limit = min(math.log(MAX_FACTOR * largest / gain.flops), float(GRID[-1]))
-        own = {"gross": 0.0, "net": costs["writing"], "net_of_teacher": _sum(costs["writing"], costs["teacher"])}
+        writing = None if costs["writing"] is None else costs["writing"] * used.get(arm, 1.0)
+        own = {"gross": 0.0, "net": writing, "net_of_teacher": _sum(writing, costs["teacher"])}
         found[arm] = gain.to_json() | {
             "over_real": {
                 name: None if spent is None else _over(gain.fresh.draws, plain, spent / gain.flops, limit)

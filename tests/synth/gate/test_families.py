@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from orionlm.synth.gate import collapse, copying, endings, repetition, residue, topics
+from orionlm.synth.gate import collapse, copying, endings, repetition, residue, templates, topics
 from orionlm.synth.gate.content import Tokens, plain, words
 from orionlm.synth.gate.declared import FORMATS
 from orionlm.synth.gate.gate import gate
@@ -169,3 +169,16 @@ def test_residue_that_real_text_has_too_is_none():
     real = [f"<p>text number {n}</p>" for n in range(200)]
     sides = Sides(real, [Row(text, "m") for text in real], 0, ["as real"] * 200)
     assert residue.measure(sides)[0][0].verdict == "passes"
+
+
+def test_few_real_texts_find_the_phrases_that_as_many_as_judge_would():
+    plain = [" ".join(f"w{n}x{k}" for k in range(20)) for n in range(2000)]
+
+    def found(count: int, real: int, judges: int) -> bool:
+        written = [("in the end of all things " if n < count else "") + text for n, text in enumerate(plain[:1000])]
+        given, known = Tokens(written), Tokens(plain[1000 : 1000 + real])
+        return bool(len(templates._shared(given, known, np.ones(1000, bool), 5, 0, judges)))
+
+    least = {key: min(count for count in range(5, 200) if found(count, *key)) for key in ((200, 200), (800, 800))}
+    assert least[200, 200] > least[800, 800]
+    assert min(count for count in range(5, 200) if found(count, 200, 800)) == least[800, 800]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import orionlm.synth.gate.mend
 from orionlm.artifact import Artifact
 from orionlm.data.documents import Document, TableFile, schema
 from orionlm.errors import UserError
@@ -16,7 +18,8 @@ from orionlm.recipe.rehearsal import rehearse
 from orionlm.recipe.run import run_recipe
 from orionlm.settings import parse_toml
 from orionlm.synth.gate.align import Settings, _left_out, derive, run
-from orionlm.synth.gate.mend import mend
+from orionlm.synth.gate.gate import gate
+from orionlm.synth.gate.mend import _drop, _near_enough, _Set, mend
 from orionlm.synth.rows import Row, read_rows, row_files, write_rows
 
 
@@ -49,6 +52,64 @@ def test_what_cannot_be_saved_is_rejected(texts, elsewhere):
     found = mend(texts[:300], rows(elsewhere))
     assert found.after.verdict == "rejected"
     assert "topic drift" in found.after.faults or "topic drift" in found.before.faults
+
+
+@pytest.mark.slow
+def test_the_farthest_of_each_topic_go_and_what_is_left_speaks_of_what_real_text_speaks_of(texts, elsewhere):
+    found = mend(texts[:500], rows(texts[500:] + elsewhere))
+    (step,) = [step for step in found.steps if step.name == "the farthest from real text"]
+    left = {row.text for row in found.rows}
+    assert step.after < step.before and np.mean([text in left for text in elsewhere]) < 0.2
+    assert np.mean([text in left for text in texts[500:]]) > 0.7
+    now = {one.name: one.verdict for one in found.after.measures}
+    assert now["far from real text"] == now["mixture of topics"] == "passes"
+
+
+@pytest.mark.slow
+def test_a_set_that_is_not_admitted_once_its_worst_rows_went_is_mended_as_any_other(texts, monkeypatch):
+    real, written = texts[:450], rows(texts[450:] + [texts[460] + "<|im_end|>"] * 3)
+    seen: list[int] = []
+
+    def strict(against, judged, *more, **how):
+        report = gate(against, judged, *more, **how)
+        seen.append(len(against))
+        return dataclasses.replace(report, verdict="cannot tell") if len(seen) == 2 else report
+
+    monkeypatch.setattr(orionlm.synth.gate.mend, "gate", strict)
+    found = mend(real, written)
+    assert found.before.verdict == "admitted" and seen[:3] == [450, 450, 150] and seen[-1] == 300
+    assert found.after.verdict == "admitted" and 0 < len(found.dropped) < 60
+    assert sum(step.before - step.after for step in found.steps) == len(found.dropped)
+
+
+@pytest.mark.slow
+def test_blank_real_texts_do_not_count(texts):
+    real, names = texts[:160], [f"{n:03}" for n in range(160)]
+    found = mend(real, rows(texts[450:]), groups=names)
+    blank = mend(
+        [text for one in real for text in (one, " ")], rows(texts[450:]), groups=[name for name in names for _ in "ab"]
+    )
+    assert found.to_json() == blank.to_json() and found.dropped == blank.dropped
+    assert mend([*texts[:1], *[""] * 149], rows(texts[450:600])).after.verdict == "cannot tell"
+
+
+def test_where_no_half_of_the_real_text_can_say_what_is_near_every_row_stays(texts):
+    left = _Set(rows(texts[:300]), 0)
+    for names in (["one"] * 1, ["one", "two"]):
+        kept = _near_enough(texts[-len(names) :], np.array(names, object), left, 200)
+        assert kept.tolist() == list(range(300))
+
+
+def test_the_same_rows_go_in_whatever_order_the_families_come(texts):
+    rng = np.random.default_rng(0)
+    bad = {name: (rng.random(300) < 0.3) * rng.random(300) for name in ("templates", "topics", "endings")}
+    report = dataclasses.replace(gate(texts[:100], rows(texts[100:110]), describe=False), bad=bad, usual={})
+    kept = []
+    for families in (["templates", "topics", "endings"], ["endings", "templates", "topics"]):
+        left = _Set(rows(texts[:300]), 0)
+        assert _drop(left, report, families)
+        kept.append(left.texts)
+    assert kept[0] == kept[1]
 
 
 def test_copies_alone_leave_nothing_that_could_be_admitted(texts):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orionlm.synth.mending.quota import quota
-from orionlm.synth.mending.topics import missing_rows, rebalance, requests
+from orionlm.synth.mending.topics import best_of_each, missing_rows, rebalance, requests
 
 COUNTS = st.lists(st.integers(0, 200), min_size=1, max_size=6)
 
@@ -41,6 +41,23 @@ def test_shares_that_fit_already_keep_every_row(available):
     there = np.array(available)
     if there.sum():
         assert quota(there, there / there.sum()).sum() == there.sum()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-9, 9)), min_size=1, max_size=60), COUNTS)
+def test_the_best_of_each_topic_come_first_and_nothing_is_lost(rows, target):
+    labels, values = np.array([label for label, _ in rows]), np.array([value for _, value in rows])
+    order = best_of_each(values, labels, np.resize(target, 4))
+    assert sorted(order) == list(range(len(rows)))
+    for topic in np.unique(labels):
+        own = values[order][labels[order] == topic]
+        assert (np.diff(own) <= 0).all()
+
+
+def test_every_beginning_of_the_best_of_each_has_the_targets_shares_as_long_as_there_are_rows():
+    labels, target = np.repeat([0, 1, 2], [500, 500, 50]), np.array([0.5, 0.4, 0.1])
+    order = best_of_each(np.random.default_rng(0).random(1050), labels, target)
+    for size in (100, 300, 500):
+        assert np.bincount(labels[order[:size]]) / size == pytest.approx(target, abs=3 / size)
 
 
 def test_short_topics_are_asked_for_with_real_documents_of_that_topic():

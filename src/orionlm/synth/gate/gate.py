@@ -127,14 +127,15 @@ def gate(
     suites: Sequence[Any] = (),
     groups: Sequence[str] = (),
     describe: bool = True,
+    judges: int = 0,
 ) -> Report:
     """`suites`: of `tasks.suite`; `held_out`: text that models will be measured on. `groups`: which document each real
     text is (a piece of), as the rows' `seeds` name them. `describe`: also say what the rows would teach, and how far
-    they are by the field's distances. Rows that `sorted_out` leaves out do not count."""
+    they are by the field's distances. `judges`: see `Sides`. Rows that `sorted_out` leaves out do not count."""
     settings = settings or GateSettings()
     usable, _ = sorted_out(rows)
     formats = declared.formats(settings.format, usable)
-    sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces, settings.embed)
+    sides = Sides(real, usable, seed, formats, held_out, suites, groups, settings.pieces, settings.embed, judges)
     measures: list[Measure] = []
     bad: dict[str, Array] = {}
     usual: dict[str, float] = {}

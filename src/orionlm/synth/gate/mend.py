@@ -20,13 +20,13 @@ from orionlm.synth.gate.content import Tokens, Vocabulary, said, words
 from orionlm.synth.gate.endings import trimmed
 from orionlm.synth.gate.gate import GateSettings, Report, gate, sorted_out
 from orionlm.synth.gate.lengths import lengths
-from orionlm.synth.gate.sides import split
-from orionlm.synth.gate.verdict import CERTAIN, FEWEST, ranks_higher
+from orionlm.synth.gate.sides import MOST, documents_of, split
+from orionlm.synth.gate.verdict import CERTAIN, FEWEST, Measure, ranks_higher
 from orionlm.synth.measures.two_sample import two_sample
 from orionlm.synth.mending.density_ratio import reject
 from orionlm.synth.mending.dsir import Importance, gumbel_top_k
 from orionlm.synth.mending.quantiles import match
-from orionlm.synth.mending.topics import missing_rows, rebalance, requests
+from orionlm.synth.mending.topics import best_of_each, missing_rows, rebalance, requests
 from orionlm.synth.rows import Row
 
 Array = np.ndarray
@@ -46,6 +46,7 @@ REASONS = {
 ALWAYS = ("leakage", "copying", "residue", "language", "collapse", "repetition")
 WHOLE = ("leakage", "copying")  # looked for in all of the real text
 SMALLEST = 0.1  # of the rows: where less is left, it is another set
+SPLITS = 4  # of the real texts that mend, which say how many rows are near enough
 KEPT_BY_WORDS = 0.6  # of the rows, where they are drawn by importance of their words
 
 
@@ -116,28 +117,31 @@ def mend(
     suites: Sequence[Any] = (),
     groups: Sequence[str] = (),
 ) -> Mended:
-    """Arguments as those of `gate`. What was admitted at once only loses what always goes, and is judged by all of the
-    real text again."""
+    """Arguments as those of `gate`. What was admitted at once only loses what always goes, and all of the real text
+    judges it again; where that does not admit it any more, it is mended as any other set."""
     settings = settings or GateSettings()
     usable, refused = sorted_out(rows)
     names = np.array(groups or [f"text {number}" for number in range(len(real))], object)
-    everything = np.arange(len(real))
+    everything = np.flatnonzero([bool(text.strip()) for text in real])
+    first, unseen = (everything[part] for part in split(names[everything], np.random.default_rng([seed, 20]), 3))
 
     def judge(against: Array, judged: Sequence[Row], describe: bool = False) -> Report:
         texts, owners = [real[n] for n in against], names[against].tolist()
         return gate(
-            texts, judged, settings, seed=seed, held_out=held_out, suites=suites, groups=owners, describe=describe
-        )
+            texts, judged, settings, seed=seed, held_out=held_out, suites=suites, groups=owners,
+            describe=describe, judges=len(unseen),
+        )  # fmt: skip
 
-    before = judge(everything, usable, describe=True)
-    left = _Set(usable, seed)
+    whole = before = judge(everything, usable, describe=True)
     if before.verdict == "admitted":
-        _drop(left, before, ALWAYS)
-        after = judge(everything, left.rows, describe=True) if left.dropped else before
-        return Mended(left.rows, refused + left.dropped, before, after, left.steps)
-    if min(len(real), len(usable)) < FEWEST:
-        return Mended(left.rows, refused, before, before)
-    first, unseen = split(names, np.random.default_rng([seed, 20]), 3)
+        left = _Set(usable, seed)
+        if _drop(left, before, ALWAYS):
+            whole = judge(everything, left.rows, describe=True)
+        if whole.verdict == "admitted":
+            return Mended(left.rows, refused + left.dropped, before, whole, left.steps)
+    if min(len(everything), len(usable)) < FEWEST:
+        return Mended(usable, refused, before, before)
+    left = _Set(usable, seed)
     rule = [real[n] for n in first]
     found = judge(first, left.rows)
     if "endings" in _unsure(found):
@@ -145,14 +149,14 @@ def mend(
         found = judge(first, left.rows)
     # A copy of any real text is one, also of those that judge in the end.
     found = replace(found, bad={**found.bad, **{name: before.bad[name] for name in WHOLE}})
-    _drop(left, found, (*ALWAYS, *_unsure(before)))
+    _drop(left, found, (*ALWAYS, *_unsure(whole)))
     wanted: list[int] = []
     if len(left.rows) >= FEWEST:
         found = judge(first, left.rows)
         # A third of the real text is less sure of everything: what all of it passed is not to be mended.
-        passed = {one.name for one in before.measures if one.verdict == "passes"}
-        if "far from real text" in _failing(before):  # a third of the real text is easier to be near to
-            nearest = _near_enough(rule, names[first], left)
+        passed = {one.name for one in whole.measures if one.verdict == "passes"}
+        if "far from real text" in _failing(whole):  # a third of the real text is easier to be near to
+            nearest = _near_enough(rule, names[first], left, len(unseen))
             said = f"{len(nearest)} of {len(left.rows)} rows are near enough"
             left.draw("the farthest from real text", nearest, said)
             found = judge(first, left.rows)
@@ -164,9 +168,11 @@ def mend(
             wanted = _topics(left, rule, real)
             _words(left, rule)
             found = judge(first, left.rows)
-        if "lengths" in _unsure(found) & _unsure(before) and len(left.rows) >= FEWEST:
+        if "lengths" in _unsure(found) and "lengths" in _unsure(whole) and len(left.rows) >= FEWEST:
             kept = match(lengths(left.texts), lengths(rule), seed=seed)
             left.draw("lengths as in real text", kept.rows, kept.says)
+            found = judge(first, left.rows)
+        if _drop(left, found, ("templates", "repetition")):  # what was rare before so much went
             found = judge(first, left.rows)
         # The last resort, for it takes most: what fails and no rule above has a name for.
         failing = {one.fault for one in found.measures if one.verdict == "fails"}
@@ -175,18 +181,18 @@ def mend(
             kept = reject(told, seed)
             if len(kept.rows) >= FEWEST:
                 left.draw("rejection by density ratio", kept.rows, kept.says)
-        _drop(left, judge(first, left.rows), ("templates", "repetition"))  # what was rare before so much went
+                _drop(left, judge(first, left.rows), ("templates", "repetition"))
     after = judge(unseen, left.rows, describe=True)
     if len(left.rows) < max(FEWEST, SMALLEST * len(usable)) and after.verdict != "rejected":
         note = f"{len(left.rows):,} of {len(usable):,} rows are left, too few to be this set"
-        after = replace(after, verdict=before.verdict, faults=before.faults, note=note)
+        after = replace(after, verdict=whole.verdict, faults=whole.faults, note=note)
     return Mended(left.rows, refused + left.dropped, before, after, left.steps, wanted)
 
 
-def _unsure(report: Report) -> set[str]:
+def _unsure(report: Report) -> list[str]:
     """The families with a measure that does not pass."""
     faults = {one.fault for one in report.measures if one.verdict in ("fails", "cannot tell")}
-    return {name for name, fault in report.families.items() if fault in faults}
+    return [name for name, fault in report.families.items() if fault in faults]
 
 
 def _failing(report: Report) -> set[str]:
@@ -197,13 +203,14 @@ def _vocabulary(real: Sequence[str], rows: Sequence[str]) -> Vocabulary:
     return Vocabulary([words(text) for text in real], [words(text) for text in rows])
 
 
-def _drop(left: _Set, found: Report, families: Sequence[str]) -> None:
+def _drop(left: _Set, found: Report, families: Sequence[str]) -> bool:
     """The worst rows of each family, until as large a share is left as of real texts: more would be another set. What
-    leaks goes altogether."""
+    leaks goes altogether. Did any go?"""
+    size = len(left.rows)
     bad = dict(found.bad)
     rng = np.random.default_rng([left.seed, 22])
-    for name in dict.fromkeys(families):
-        if name not in REASONS or name not in bad or not len(bad[name]):
+    for name in REASONS:
+        if name not in families or name not in bad or not len(bad[name]):
             continue
         usual = 0.0 if name == "leakage" else min(0.9, found.usual.get(name, 0.0))
         count = int((bad[name] > 0).sum())
@@ -217,6 +224,7 @@ def _drop(left: _Set, found: Report, families: Sequence[str]) -> None:
         stays[worst] = False
         left.keep(REASONS[name], stays)
         bad = {other: how[stays] for other, how in bad.items()}
+    return len(left.rows) < size
 
 
 def _trim(left: _Set, found: Report) -> None:
@@ -232,26 +240,49 @@ def _trim(left: _Set, found: Report) -> None:
     )
 
 
-def _near_enough(rule: Sequence[str], names: Array, left: _Set) -> Array:
-    """The rows without the farthest: as many as are no farther than real texts are. How many, is said by each half of
-    the documents of rows that the other half chose: what is near to a text is less near to the next. The margin is left
-    to those who judge, for among more real texts there are nearer ones."""
-    seeds = [row.seeds for row in left.rows]
+def _near_enough(rule: Sequence[str], names: Array, left: _Set, judges: int) -> Array:
+    """The rows without the farthest of each topic (the nearest of all would be those that say what everybody says): as
+    many as `judges` real texts should find near enough.
 
-    def nearest(places: Array) -> tuple[Array, Array]:
-        return topics.nearest(_vocabulary([rule[n] for n in places], left.texts), names[places], seeds)
+    Each half of the rule's documents says how far the rows are that the other half chose, for what is near to one text
+    is less near to the next. Rows look farther among more real texts, which are nearer to one another: by so much a
+    doubling as from a half to the whole. That is a forecast, and the whole interval of a half is left to spare.
+    """
+    rng = np.random.default_rng([left.seed, 23])
+    some = np.sort(rng.permutation(len(rule))[:MOST])  # as those who judge compare
+    names, seeds, owners = names[some], [row.seeds for row in left.rows], documents_of(left.rows)
+    real, rows = [words(rule[n]) for n in some], [words(text) for text in left.texts]
+    whole = Vocabulary(real, rows)
+    labels, own_labels = topics.topics(whole, left.seed)
+    shares = np.bincount(own_labels, minlength=topics.TOPICS) / len(own_labels)
+    near, own = topics.nearest(whole, names, seeds)
+    told = []  # by both halves of each split: an order of rows, and by the other half how near rows and real texts are
+    for _ in range(SPLITS):
+        halves = [half for half in split(names, rng, 2) if len(half) > 1]
+        found = [topics.nearest(Vocabulary([real[n] for n in half], rows), names[half], seeds) for half in halves]
+        orders = [best_of_each(rows_near, labels, shares) for rows_near, _ in found]
+        told += [(*each, names[half]) for *each, half in zip(orders, found[::-1], halves[::-1], strict=True)]
+    if not told:
+        return np.arange(len(rows))
 
-    halves = split(names, np.random.default_rng([left.seed, 23]), 2)
-    found = [nearest(half) for half in halves if len(half)]
-    size = least = max(1, round(SMALLEST * len(seeds)))
-    for size in range(len(seeds), least, -max(1, len(seeds) // 50)):
-        far = [
-            ranks_higher("", "", -near[np.argsort(-chosen, kind="stable")[:size]], -own, topics.FAR_MARGIN).value
-            for (chosen, _), (near, own) in zip(found, found[::-1], strict=True)
+    def far(size: int) -> tuple[float, float]:
+        """The mean measure of so many rows, and the upper end of its interval."""
+        each = [
+            _farness(rows_near[order[:size]], real_near, (owners[order[:size]], half))
+            for order, (rows_near, real_near), half in told
         ]
-        if np.mean(far) <= 0:
-            break
-    return np.sort(np.argsort(-nearest(np.arange(len(rule)))[0], kind="stable")[:size])
+        return float(np.mean([one.value for one in each])), float(np.mean([one.high for one in each]))
+
+    doubling = _farness(near, own, (owners, names)).value - far(len(rows))[0]
+    farther = doubling * math.log2(max(1, min(MOST, judges) / (len(some) / 2)))
+    least = max(1, round(SMALLEST * len(rows)))
+    sizes = range(len(rows), least, -max(1, len(rows) // 50))
+    size = next((size for size in sizes if far(size)[1] + farther <= topics.FAR_MARGIN), least)
+    return np.sort(best_of_each(near, labels, shares)[:size])
+
+
+def _farness(near: Array, own: Array, owners: tuple[Array, Array]) -> Measure:
+    return ranks_higher("", "", -near, -own, topics.FAR_MARGIN, owners=owners)
 
 
 def _plain_enough(rule: Sequence[str], left: _Set, settings: GateSettings) -> Array:

@@ -18,7 +18,8 @@ MOST = 2000  # texts a side where every one is compared with every other
 
 
 class Sides:
-    """`real` and `rows` as texts; `bare`, once residue is gone; `inner`, once the phrases around each text are too."""
+    """`real` and `rows` as texts; `bare`, once residue is gone; `inner`, once the phrases around each text are too.
+    `judges`: phrases are looked for as surely as so many real texts would find them, if more than there are."""
 
     def __init__(
         self,
@@ -31,15 +32,17 @@ class Sides:
         groups: Sequence[str] = (),
         pieces: bool = False,
         embed: Path | None = None,
+        judges: int = 0,
     ) -> None:
         self.given = list(rows)
         names = groups or [f"text {number}" for number in range(len(real))]
         self.groups = np.array([name for name, text in zip(names, real, strict=True) if text.strip()], object)
-        self.row_groups = np.array([row.seeds[0] if row.seeds else f"row {n}" for n, row in enumerate(rows)], object)
+        self.row_groups = documents_of(rows)
         self.real = [_looked_at(text) for text in real if text.strip()]
         self.rows = [_looked_at(row.text) for row in rows]
         self.seeds = [row.seed_text for row in rows]
         self.format, self.pieces, self.embed = list(format), pieces, embed
+        self.judges = max(judges, len(self.real))
         self.held_out, self.suites, self.seed = list(held_out), list(suites), seed
         self.bare_real, self.bare_rows = self.real, self.rows
         self.inner_rows = list(self.rows)
@@ -94,6 +97,11 @@ class Sides:
     def vocabulary(self, rows: Sequence[str]) -> Vocabulary:
         real, chosen = self.some
         return Vocabulary([words(self.bare_real[n]) for n in real], [words(rows[n]) for n in chosen])
+
+
+def documents_of(rows: Sequence[Row]) -> Array:
+    """The document that each row was written from, the first of several; its own where there is none."""
+    return np.array([row.seeds[0] if row.seeds else f"row {n}" for n, row in enumerate(rows)], object)
 
 
 def split(groups: Array, rng: np.random.Generator, parts: int) -> tuple[Array, Array]:

@@ -43,7 +43,7 @@ def measure(sides: Sides) -> tuple[list[Measure], Array]:
         found = np.zeros(len(rows), bool)
         phrases: list[tuple[int, Array]] = []
         for n, edge in ((DECLARED, 0),) if declared else ((SHORT, EDGE), (LONG, 0)):
-            shared = _shared(rows, real, first, n, edge)
+            shared = _shared(rows, real, first, n, edge, sides.judges)
             phrases.append((n, shared))
             for tokens, hit in ((rows, found), (real, marked)):
                 gram, text = _edges(tokens, n, edge)
@@ -80,7 +80,8 @@ def _held(tokens: Tokens, keep: Array, n: int, edge: int) -> tuple[Array, Array]
     return np.unique(gram[new], return_counts=True)
 
 
-def _shared(rows: Tokens, real: Tokens, first: Array, n: int, edge: int) -> Array:
+def _shared(rows: Tokens, real: Tokens, first: Array, n: int, edge: int, judges: int) -> Array:
+    """The phrases that `judges` real texts, at least as many as `real`, would find if they were like these."""
     gram, count = _held(rows, first, n, edge)
     known, times = _held(real, np.ones(len(real), bool), n, edge)
     here, there = max(1, int(first.sum())), max(1, len(real))
@@ -89,8 +90,9 @@ def _shared(rows: Tokens, real: Tokens, first: Array, n: int, edge: int) -> Arra
         place = np.minimum(np.searchsorted(known, gram), len(known) - 1)
         other = np.where(known[place] == gram, times[place], 0)
     p, q = count / here, other / there
-    pooled = (count + other) / (here + there)
-    error = np.sqrt(pooled * (1 - pooled) * (1 / here + 1 / there))
+    sure = max(there, judges)
+    pooled = (count + q * sure) / (here + sure)
+    error = np.sqrt(pooled * (1 - pooled) * (1 / here + 1 / sure))
     return gram[(p >= TIMES * q) & (p - q >= ERRORS * np.maximum(error, 1e-12))]
 
 

@@ -26,6 +26,18 @@ def rebalance(labels: Array, target: Array, keep: int | None = None, seed: int =
     return Kept(rows, len(labels), f"{len(rows)} of {len(labels)} rows stay, drawn to the target's topics")
 
 
+def best_of_each(values: Array, labels: Array, target: Array) -> Array:
+    """All rows (n,) in an order of which every beginning has about the shares `target` (k,) of topics, and of each
+    topic the rows with the largest `values` (n,), as long as that topic has rows. Topics without a share come last."""
+    labels, target = np.asarray(labels, np.int64), np.asarray(target, float)
+    order = np.lexsort((-np.asarray(values, float), labels))
+    inside = labels[order]
+    rank = np.arange(1, len(order) + 1) - np.searchsorted(inside, inside, "left")
+    with np.errstate(divide="ignore"):
+        turn = rank / target[inside]
+    return order[np.argsort(turn, kind="stable")]
+
+
 def missing_rows(labels: Array, target: Array, rows: int) -> Array:
     """How many rows each topic (k,) lacks for a set of `rows` with the target's shares."""
     labels, target = np.asarray(labels, np.int64), np.asarray(target, float)
