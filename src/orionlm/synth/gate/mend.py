@@ -1,8 +1,9 @@
 """What of a set that fails can be saved, and does it hold up against real text that was not used to save it?
 
-The real text is cut in two. By the first third rows are trimmed and dropped one by one, then drawn so that lengths,
-topics and words come out as in real text; a rule that learns from rows is learned from one half of them and applied to
-the other. The other two thirds judge what is left. Only copies are looked for in all of it.
+The real text is cut in two. By the first third rows are trimmed and dropped one by one, the farthest go, and the others
+are drawn so that lengths, topics and words come out as in real text; a rule that learns from rows is learned from one
+half of them and applied to the other. The other two thirds judge what is left. All of it says which of these steps a
+set needs, and finds copies.
 """
 
 from __future__ import annotations
