@@ -38,7 +38,10 @@ def page(real: int, bits: dict[str, list[float]], gate: dict[str, Any] | None, g
     arms = {
         arm: {
             "bits_per_byte": sum(found) / len(found), "n": len(found),
-            "runs": [{"seed": n, "bits_per_byte": one, "epochs": 5e5 / real} for n, one in enumerate(found)],
+            "runs": [
+                {"seed": n, "bits_per_byte": one, "read": {"real": {"epochs": 5e5 / real}}}
+                for n, one in enumerate(found)
+            ],
         }
         for arm, found in bits.items()
     }  # fmt: skip

@@ -150,7 +150,7 @@ def students(run: Run) -> dict[str, Any] | None:
     )
     if not pages:
         return None
-    rows = [_row(name, page, arm) for name, page in pages for arm in page["arms"]]
+    rows = [_row(name, page, arm) for name, page in pages for arm in ARMS if arm in page["arms"]]
     notes = [f"{name}: {note}" for name, page in pages for note in _notes(page)]
     return {
         "chart": chart([page for _, page in pages]),
@@ -173,8 +173,7 @@ def _row(name: str, page: Mapping[str, Any], arm: str) -> dict[str, Any]:
         "arm": arm,
         "bits": told["bits_per_byte"],
         "share": page.get("shares", {}).get(arm),
-        "n": told["n"],
-        "epochs": max(run["epochs"] for run in told["runs"]),
+        "times": max(run["read"]["real"]["epochs"] for run in told["runs"]),
         "gap": _interval(gap),
         "gains": [span(over[key]) if over[key] else "not known" for key in OVER] if over else [],
     }
