@@ -45,6 +45,7 @@ def price(
     of genuine text. `baseline`: plain runs on fresh text; without them there are differences but no gains. `used`: what
     share of an arm's synthetic text its students read; as large a share of the writing counts (all of it by default).
     """
+    used = dict(used or {})
     best = [{"arm": one["arm"], "seed": one["seed"], **_best(one["points"])} for one in measured]
     arms = list(dict.fromkeys(one["arm"] for one in best))
     known = ("params", "tokens", "unique_tokens", "flops", "bits_per_byte", "loss", "induction", "standard_error")
@@ -61,12 +62,12 @@ def price(
         "differences": {arm: difference(bits, arm) for arm in arms if arm != REAL},
         "points": {f"{one['arm']}-{one['seed']}": one["points"] for one in measured},
         "costs": dict(costs),
-        "used": dict(used or {}),
+        "used": used,
         "gains": {},
     }
     if baseline is not None:
         largest = float(baseline["flops"].max())
-        page["gains"] = gains(join([baseline, table]), arms, stock, costs, largest, seed, used or {})
+        page["gains"] = gains(join([baseline, table]), arms, stock, costs, largest, seed, used)
     page["says"] = [line for arm in page["differences"] for line in says(page, arm)]
     return table, page
 

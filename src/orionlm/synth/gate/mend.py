@@ -9,7 +9,7 @@ set needs, and finds copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -200,10 +200,6 @@ def _failing(report: Report) -> set[str]:
     return {one.name for one in report.measures if one.verdict in ("fails", "cannot tell")}
 
 
-def _vocabulary(real: Sequence[str], rows: Sequence[str]) -> Vocabulary:
-    return Vocabulary([words(text) for text in real], [words(text) for text in rows])
-
-
 def _drop(left: _Set, found: Report, families: Sequence[str]) -> bool:
     """The worst rows of each family, until as large a share is left as of real texts: more would be another set. What
     leaks goes altogether. Did any go?"""
@@ -276,9 +272,7 @@ def _near_enough(rule: Sequence[str], names: Array, left: _Set, judges: int) -> 
 
     doubling = _farness(near, own, (owners, names)).value - far(len(rows))[0]
     farther = doubling * math.log2(max(1, min(MOST, judges) / (len(some) / 2)))
-    least = max(1, round(SMALLEST * len(rows)))
-    sizes = range(len(rows), least, -max(1, len(rows) // 50))
-    size = next((size for size in sizes if far(size)[1] + farther <= topics.FAR_MARGIN), least)
+    size = _most(len(rows), lambda size: far(size)[1] + farther <= topics.FAR_MARGIN)
     return np.sort(best_of_each(near, labels, shares)[:size])
 
 
@@ -292,16 +286,24 @@ def _plain_enough(rule: Sequence[str], left: _Set, settings: GateSettings) -> Ar
     texts = [said(text, format) for text, format in zip(left.texts, asked, strict=True)]
     real, rows = (repetition.said_again(Tokens(each)) for each in (rule, texts))
     order = np.argsort(rows, kind="stable")
-    size = least = max(1, round(SMALLEST * len(rows)))
-    for size in range(len(rows), least, -max(1, len(rows) // 50)):
-        if ranks_higher("", "", rows[order[:size]], real, repetition.RANK_MARGIN).value <= repetition.RANK_MARGIN / 3:
-            break
-    return np.sort(order[:size])
+
+    def plain(size: int) -> bool:
+        measure = ranks_higher("", "", rows[order[:size]], real, repetition.RANK_MARGIN)
+        return measure.value <= repetition.RANK_MARGIN / 3
+
+    return np.sort(order[: _most(len(rows), plain)])
+
+
+def _most(rows: int, fits: Callable[[int], bool]) -> int:
+    """The largest number of rows that fits, in fiftieths; where none does, as few as may be this set."""
+    least = max(1, round(SMALLEST * rows))
+    return next((size for size in range(rows, least, -max(1, rows // 50)) if fits(size)), least)
 
 
 def _topics(left: _Set, rule: Sequence[str], real: Sequence[str]) -> list[int]:
     """Drawn to the topics of the real text; which real texts should be asked about where rows are short."""
-    labels, own = topics.topics(_vocabulary(rule, left.texts), left.seed)
+    vocabulary = Vocabulary([words(text) for text in rule], [words(text) for text in left.texts])
+    labels, own = topics.topics(vocabulary, left.seed)
     shares = np.bincount(own) / len(own)
     place = {text: number for number, text in reversed(list(enumerate(real)))}
     short = missing_rows(labels, shares, len(left.rows))
