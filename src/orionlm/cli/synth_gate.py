@@ -55,7 +55,8 @@ def gate(
 
     Meaning and topics are held tightly, format against what was declared: by --format, by the rows that Orion wrote,
     else as real. With --mend, a set that fails is mended by a third of the real text and judged by the rest; one that
-    is admitted only loses what no set may have, and is judged by all of it. Exit code 0: admitted; 3: not admitted.
+    is admitted only loses what no set may have, and is judged by all of it, or mended too if that is not enough.
+    Exit code 0: admitted; 3: not admitted.
 
     \b
     Examples:
