@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,32 @@ def test_evaluations_that_start_together_and_write_all_the_time_do_not_lock_each
     connection = sqlite3.connect(tmp_path / "answers.sqlite")
     assert connection.execute("SELECT count(*) FROM answers").fetchone() == (400,)
     connection.close()
+
+
+OPENED = """
+import sys, time
+from pathlib import Path
+from orionlm.evals.kept import Kept
+print("ready", flush=True)
+for line in sys.stdin:
+    path, at = line.split()
+    while time.time() < float(at):
+        pass
+    Kept(Path(path)).close()
+"""
+
+
+def test_a_new_file_that_two_open_at_the_same_moment_is_open_to_both(tmp_path):
+    command = [sys.executable, "-c", OPENED]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"  # type: ignore[union-attr]
+    began = time.time() + 0.2
+    asked = "".join(f"{tmp_path / f'{number}.sqlite'} {began + number / 50}\n" for number in range(40))
+    for process in both:
+        process.stdin.write(asked)  # type: ignore[union-attr]
+        process.stdin.close()  # type: ignore[union-attr]
+    assert [process.wait(60) for process in both] == [0, 0]
 
 
 def test_a_file_that_another_program_holds_is_one_line(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ class Kept:
         self._waiting: dict[str, str] = {}
         with _worded(path):
             self._connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(self._connection)
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
         self._committed = time.monotonic()
@@ -64,6 +64,19 @@ class Kept:
     def close(self) -> None:
         with closing(self._connection):
             self.flush()
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Of two that open a new file at once SQLite tells one that it is busy, without waiting as it does elsewhere."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
